@@ -1,0 +1,196 @@
+"""Options: declared once as pydantic fields, read from a TOML table and from the command line, shown by `--help`.
+
+A stage declares a `Config` with what its results depend on; how to run (`Options`) is the same for every verb. Values
+come from the flag if given, else from `--config FILE.toml` (a table a verb, keys of `Options` at the top), else from
+the default. Environment variables are never read. A key nobody knows is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import tomllib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+from rich.console import RenderableType
+
+from longtrace.errors import InputError
+
+
+class Config(BaseModel):
+    """Base of every stage's configuration: what its results depend on, nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def identity(self) -> dict[str, Any]:
+        """The resolved values as JSON, for the run folder."""
+        return self.model_dump(mode="json")
+
+
+class Options(BaseModel):
+    """How to run a verb; the results do not depend on these, except for `limit`."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    run: Path = Path("runs/default")
+    """Folder of the run; every stage has its own folder in it."""
+    config: Path | None = None
+    """TOML file with a table for each verb; flags win over it."""
+    limit: int | None = Field(default=None, ge=1)
+    """Work on at most this many input rows, for a quick look."""
+    dry_run: bool = False
+    """Say what would be done and stop."""
+    fresh: bool = False
+    """Delete what this stage left in the run folder and redo it."""
+    json_output: bool = Field(default=False, alias="json")
+    """Print one JSON object on stdout instead of text."""
+    workers: int = Field(default=os.cpu_count() or 1, ge=1)
+    """Processes to use; the results do not depend on it."""
+
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a verb reports."""
+
+    json: dict[str, Any]
+    """For machines: what `--json` prints."""
+    text: Sequence[RenderableType] = ()
+    """For people: lines and tables in order. Text from documents must be `rich.text.Text`, never markup."""
+    wrote: Path | None = None
+    """The file or folder made; None if nothing was written."""
+    next: str = ""
+    """The command to type next; empty if there is none."""
+
+
+def parse(
+    verb: str, config: type[ConfigT], argv: Sequence[str], *, verbs: Collection[str]
+) -> tuple[ConfigT, Options]:
+    """The configuration and options that `argv`, without program and verb, asks for.
+
+    Raises:
+        InputError: an unknown key or flag (with the nearest valid one), a value out of range, an unreadable file.
+    """
+    settings = _settings(verb, config)
+    source: CliSettingsSource[Any] = CliSettingsSource(
+        settings, formatter_class=argparse.RawDescriptionHelpFormatter, cli_exit_on_error=False
+    )
+    keys = {f.alias or name for name, f in settings.model_fields.items()}
+    toml = _toml(_config_path(argv), verb, keys, verbs)
+    try:
+        value = CliApp.run(settings, cli_args=list(argv), cli_settings_source=source, **toml)
+    except SettingsError as error:
+        raise InputError(_cli_message(verb, str(error), keys)) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
+        raise InputError(
+            f"--{name}: {first['msg']} (got {first['input']!r}); see `longtrace {verb} --help`"
+        ) from None
+    given = value.model_dump(by_alias=True)
+    options = {k: v for k, v in given.items() if k in _option_keys()}
+    return config(**{k: v for k, v in given.items() if k not in options}), Options(**options)
+
+
+def table(path: Path, verb: str, config: type[ConfigT], *, verbs: Collection[str]) -> ConfigT:
+    """The configuration that the table `verb` of a TOML file gives; defaults where there is none."""
+    return parse(verb, config, ["--config", str(path)], verbs=verbs)[0]
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """A hint that names the known word closest to `word`, or all of them if none is close."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(sorted(known))}"
+
+
+def _settings(verb: str, config: type[Config]) -> type[BaseSettings]:
+    """`config` and `Options` in one settings class that reads flags only."""
+
+    class _Settings(BaseSettings):
+        model_config = SettingsConfigDict(
+            extra="forbid",
+            cli_prog_name=f"longtrace {verb}",
+            cli_kebab_case=True,
+            cli_implicit_flags=True,
+            cli_avoid_json=True,
+            cli_hide_none_type=True,
+            cli_enforce_required=False,
+            use_attribute_docstrings=True,
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings,)
+
+    made = type(
+        "Settings",
+        (config, Options, _Settings),
+        {"__module__": __name__, "__doc__": config.__doc__},
+    )
+    return made
+
+
+def _option_keys() -> set[str]:
+    return {f.alias or name for name, f in Options.model_fields.items()}
+
+
+def _config_path(argv: Sequence[str]) -> Path | None:
+    """The value of `--config`, which must be known before the other flags are read."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path)
+    path: Path | None = parser.parse_known_args(list(argv))[0].config
+    return path
+
+
+def _toml(path: Path | None, verb: str, keys: set[str], verbs: Collection[str]) -> dict[str, Any]:
+    """The values for `verb` in a TOML file, every key checked."""
+    if path is None:
+        return {}
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); check --config") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    shared = {k: v for k, v in tables.items() if not isinstance(v, dict)}
+    _check_keys(path, "", tables, {*verbs, *_option_keys()})
+    own = tables.get(verb, {})
+    _check_keys(path, f"[{verb}] ", own, keys)
+    return {**shared, **own}
+
+
+def _check_keys(path: Path, where: str, given: Collection[str], known: set[str]) -> None:
+    for key in given:
+        if key not in known:
+            raise InputError(f"{path}: {where}unknown key {key!r}; {nearest(key, known)}")
+
+
+def _cli_message(verb: str, message: str, keys: set[str]) -> str:
+    message = message.removeprefix("error parsing CLI: ")
+    unknown = [word for word in message.split() if word.startswith("--")]
+    if "unrecognized arguments" in message and unknown:
+        flags = {f"--{key.replace('_', '-')}" for key in keys}
+        return f"{unknown[0].split('=')[0]}: no such option of `longtrace {verb}`; {nearest(unknown[0], flags)}"
+    return f"{message}; see `longtrace {verb} --help`"

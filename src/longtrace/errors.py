@@ -1,0 +1,41 @@
+"""The errors a user may see, each a single line that says what to do next.
+
+`LongtraceError` means we failed (exit code 1), `InputError` that something given to us must change (exit code 2).
+They are raised at boundaries only: a file read, a configuration, a run folder, an optional dependency.
+A question without an answer, a trajectory without a citation or a verdict without a judge are data, not errors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class LongtraceError(Exception):
+    """Something failed on our side; the message names the remedy."""
+
+    exit_code = 1
+
+
+class InputError(LongtraceError, ValueError):
+    """The caller's input must change: a file, a row, an option or a configuration key."""
+
+    exit_code = 2
+
+
+class RowError(InputError):
+    """A row of an input file cannot be read."""
+
+    def __init__(self, path: Path | str, line: int, what: str, remedy: str) -> None:
+        super().__init__(f"{path}:{line}: {what}; {remedy}")
+
+
+class MissingExtraError(LongtraceError):
+    """A verb needs packages that the core install leaves out."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; run: pip install 'longtrace[{extra}]'")
+        self.package, self.extra = package, extra
+
+
+class RunFolderError(InputError):
+    """A run folder was made by another configuration or from other inputs, or an earlier stage is missing."""

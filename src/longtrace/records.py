@@ -1,0 +1,294 @@
+"""Every record that crosses a stage or a file. Read this file first.
+
+Data flows down the list: Document -> Walk -> Question -> Trajectory -> Context -> Example -> Completion -> Score.
+Records are frozen, refuse unknown keys, and are written one per line as JSON. Where the source gives no id, the id is
+a hash of the content (`content_id`), so the same work done twice gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, closed, compared by value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def content_id(*parts: object) -> str:
+    """Sixteen hex digits that depend on `parts` alone; `parts` must be JSON-serialisable."""
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+# ---------------------------------------------------------------------------------------------- corpus
+
+
+class Link(Record):
+    """A reference from one document to another."""
+
+    target: str
+    """Key of the document pointed to."""
+    start: int | None = None
+    """First character of the anchor in the source's text; None where the source gives no offset."""
+    end: int | None = None
+    """One past the last character of the anchor."""
+
+
+class Document(Record):
+    """One document of a corpus: an article, a page, an entry."""
+
+    key: str
+    """Unique in the corpus, stable between builds."""
+    title: str
+    text: str
+    """Plain text; paragraphs are separated by a blank line."""
+    links: tuple[Link, ...] | None = None
+    """Hyperlinks of the source; None where the source has none, so that mentions of titles stand in."""
+    aliases: tuple[str, ...] = ()
+    """Other names of the document's subject (redirects, short forms)."""
+    source: str = ""
+    """Where it came from: a file, a URL or a dump; empty if unknown."""
+
+
+# ------------------------------------------------------------------------------------------- questions
+
+
+class Hop(Record):
+    """One document on a walk, with the sentence that leads to the next one."""
+
+    doc: str
+    """Key of the document."""
+    entity: str
+    """Name of the document's subject: its title without a trailing parenthesis."""
+    aliases: tuple[str, ...] = ()
+    """Other names under which the entity may be matched."""
+    evidence: tuple[str, ...] = ()
+    """Sentences of this document that name the next hop's entity; for the last hop, sentences that hold the answer."""
+
+
+class Walk(Record):
+    """A self-avoiding path of K links, hence K + 1 documents, over the link graph."""
+
+    id: str
+    hops: tuple[Hop, ...]
+    index: int
+    """The walk's number in its run. Its random stream depends on (seed, index) alone."""
+    seed: int
+
+
+class Question(Record):
+    """A multi-hop question whose answer is a fact of the walk's last document."""
+
+    id: str
+    text: str
+    answer: str
+    answer_aliases: tuple[str, ...] = ()
+    hops: tuple[Hop, ...]
+    """The walk's documents in order; `evidence` holds the one sentence each clue was made from."""
+    clues: tuple[str, ...]
+    """One clue a hop, aligned with `hops`, in the words the question uses."""
+    writer: str
+    """`offline`, `llm:<model>` or the name of the source the question was imported from."""
+
+
+# ---------------------------------------------------------------------------------------- trajectories
+
+
+class Search(Record):
+    """The agent searched; `results` are what it was shown, best first."""
+
+    kind: Literal["search"] = "search"
+    query: str
+    results: tuple[str, ...]
+    """Keys of the documents listed."""
+
+
+class Open(Record):
+    """The agent opened a document to read it."""
+
+    kind: Literal["open"] = "open"
+    doc: str
+    found: bool = True
+    """False if nothing readable came back; such a document was not read."""
+
+
+class Answer(Record):
+    """The agent answered and ended."""
+
+    kind: Literal["answer"] = "answer"
+    text: str
+    cited: tuple[str, ...] = ()
+    """Keys of the documents given as sources."""
+
+
+Step = Annotated[Search | Open | Answer, Field(discriminator="kind")]
+
+
+class Usage(Record):
+    """What a trajectory cost."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    """In the currency of the configured prices; 0 where none are configured."""
+
+
+class Trajectory(Record):
+    """One attempt of a search agent at one question."""
+
+    question_id: str
+    attempt: int
+    steps: tuple[Step, ...]
+    stop: Literal["answered", "gave_up", "step_limit", "token_limit", "time_limit", "error"]
+    model: str
+    """`offline` or the name of the model that drove the agent."""
+    source: str = "longtrace"
+    """`longtrace`, or the log format the trajectory was imported from."""
+    correct: bool | None = None
+    """Whether the answer is right; None if it could not be judged."""
+    usage: Usage = Usage()
+
+    @property
+    def searches(self) -> tuple[Search, ...]:
+        """The search steps in order."""
+        return tuple(step for step in self.steps if isinstance(step, Search))
+
+    @property
+    def opened(self) -> tuple[str, ...]:
+        """Keys of the documents read, in order of first reading, without repeats."""
+        docs = (step.doc for step in self.steps if isinstance(step, Open) and step.found)
+        return tuple(dict.fromkeys(docs))
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Keys of the documents shown by any search, in order of first showing, without repeats."""
+        return tuple(dict.fromkeys(doc for step in self.searches for doc in step.results))
+
+    @property
+    def cited(self) -> tuple[str, ...]:
+        """Keys of the documents the answer cites, without repeats; empty if there is no answer."""
+        answers = (step for step in self.steps if isinstance(step, Answer))
+        return tuple(dict.fromkeys(doc for step in answers for doc in step.cited))
+
+    @property
+    def answer(self) -> str | None:
+        """The text of the last answer step; None if the agent never answered."""
+        answers = [step.text for step in self.steps if isinstance(step, Answer)]
+        return answers[-1] if answers else None
+
+
+# -------------------------------------------------------------------------------------------- contexts
+
+
+class Tier(StrEnum):
+    """Why a document is in a context, most telling first (paper: Tier-1 is READ, Tier-2 is SEEN)."""
+
+    GOLD = "gold"
+    """On the walk: needed for the answer."""
+    NEAR_MISS = "near_miss"
+    """Cited by a wrong attempt."""
+    READ = "read"
+    """Opened and never cited."""
+    SEEN = "seen"
+    """Listed by a search, never opened, never cited."""
+    FILLER = "filler"
+    """Drawn from the corpus or from a one-shot search, not from a trajectory."""
+
+
+class Passage(Record):
+    """A document's place in a context."""
+
+    doc: str
+    tier: Tier
+    tokens: int
+    """Tokens of the passage as rendered, its heading and separator included."""
+    chars: int | None = None
+    """Characters of the text that are kept; None for the whole text. Only one passage of a context may be cut."""
+
+
+class Context(Record):
+    """A recipe for a prompt: which documents, in which order. Text is rendered at export."""
+
+    id: str
+    question_id: str
+    passages: tuple[Passage, ...]
+    """In prompt order."""
+    tokens: int
+    """Tokens of the whole rendered prompt, counted with `tokenizer`."""
+    budget_tokens: int
+    tokenizer: str
+    """Fingerprint of the tokenizer the counts belong to."""
+    strategy: str
+    seed: int
+
+
+class Entity(Record):
+    """A name the rubric looks for."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+
+
+class Message(Record):
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Example(Record):
+    """A rendered training or evaluation row."""
+
+    id: str
+    context_id: str
+    messages: tuple[Message, ...]
+    question: str
+    answer: str
+    answer_aliases: tuple[str, ...] = ()
+    entities: tuple[Entity, ...]
+
+
+# ----------------------------------------------------------------------------- completions and rewards
+
+
+class Completion(Record):
+    """What a policy wrote for one example."""
+
+    example_id: str
+    sample: int
+    """Number of the sample in its group, from 0."""
+    thinking: str = ""
+    text: str
+    """The final answer text, thinking removed."""
+    stop: Literal["stop", "length", "error"] = "stop"
+
+
+class Verdict(Record):
+    """Whether a response answers the question, and who said so."""
+
+    correct: bool | None
+    """None if nobody could tell."""
+    extracted: str | None = None
+    judge: str
+    prompt_hash: str = ""
+    problem: str = ""
+    """Why `correct` is None; empty otherwise."""
+
+
+class Score(Record):
+    """The two parts of a reward for one response, before the group is looked at."""
+
+    outcome: float | None
+    """1 if the answer is right, 0 if wrong, None if it could not be judged."""
+    rubric: float
+    """Share of the gold entities that the response names, in [0, 1]."""
+    hit: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
+    problem: str = ""
+    """`ill_formed`, `truncated`, or why the outcome is None; empty otherwise."""

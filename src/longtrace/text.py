@@ -1,0 +1,95 @@
+"""Words, names and sentences: the one place that says when a name stands in a text.
+
+`normalise` maps a text to its words, joined by single spaces and padded by one space at both ends, so that
+`normalise(name) in normalise(text)` is a whole-word match. It folds case, width and accents; writes scripts without
+word spaces (Han, kana, Hangul) one character a word; keeps `+` and `#` that end a word (C++, C#); joins dotted
+initials (U.S. -> us); and puts a `|` at sentence ends, so that no name matches across two sentences.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+_FOLD = str.maketrans(
+    {
+        "ł": "l",
+        "đ": "d",
+        "ð": "d",
+        "ø": "o",
+        "æ": "ae",
+        "œ": "oe",
+        "ı": "i",
+        "þ": "th",
+        "ħ": "h",
+        "ŋ": "n",
+        "’": "'",
+    }
+)
+_INITIALS = re.compile(r"\b(?:[^\W\d_]\.){2,}(?!\w\w)")
+_POSSESSIVE = re.compile(r"'s\b")
+_NO_SPACES = (
+    "\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+)
+_TOKEN = re.compile(
+    rf"[{_NO_SPACES}]|[^\W{_NO_SPACES}]+(?:\+\+|[+#](?!\w))?|(?<=\w\w\w)[.!?][\"')\]]*(?=\s)|\n\s*\n"
+)
+_WORD = re.compile(r"\w+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(\[]?[A-Z0-9])|\n\s*\n")
+_PARENTHESIS = re.compile(r"\s*\([^()]*\)\s*$")
+
+
+def fold(text: str) -> str:
+    """`text` in lower case, without accents or width variants."""
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in text if not unicodedata.combining(c)).translate(_FOLD)
+
+
+def normalise(text: str) -> str:
+    """The folded words of `text`, separated and surrounded by single spaces."""
+    folded = fold(text)
+    if "." in folded:
+        folded = _INITIALS.sub(lambda m: m.group().replace(".", ""), folded)
+    folded = _POSSESSIVE.sub("", folded)
+    words = (
+        w if w[0].isalnum() or w[0] == "_" else "|"
+        for w in _TOKEN.findall(unicodedata.normalize("NFKC", folded))
+    )
+    return f" {' '.join(words)} "
+
+
+def normalise_name(name: str) -> str:
+    """`normalise` for a name: no sentence marks, empty string if nothing of it can be matched."""
+    words = [w for w in normalise(name).split() if w != "|"]
+    return f" {' '.join(words)} " if words else ""
+
+
+def names(text: str, name: str) -> bool:
+    """Whether `name` stands in `text` as whole words; False if it normalises to nothing."""
+    needle = normalise_name(name)
+    return bool(needle) and needle in normalise(text)
+
+
+def surface(title: str) -> str:
+    """The name a title stands for: `Mercury (planet)` -> `Mercury`, `Aye-aye_(animal)` too."""
+    return _PARENTHESIS.sub("", title.replace("_", " ")).strip() or title
+
+
+def words(text: str) -> list[str]:
+    r"""Lower-case `\w+` runs of `text` in order: the unit of search queries and clue statistics."""
+    return _WORD.findall(text.lower())
+
+
+def sentences(text: str) -> list[str]:
+    """Non-empty sentences of `text` in order, stripped; a blank line always ends one."""
+    return [s for s in (part.strip() for part in _SENTENCE_END.split(text)) if s]
+
+
+def paragraphs(text: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of every paragraph of `text`, blank lines excluded."""
+    for match in re.finditer(r"(?:(?!\n\s*\n).)+", text, re.DOTALL):
+        if match.group().strip():
+            yield match.start(), match.end()
