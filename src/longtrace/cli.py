@@ -1,8 +1,9 @@
 """The `longtrace` command: a table from verb to stage module, and the one place that prints.
 
-A stage module has a `Config` and a `run(config, options) -> Result`; it is imported when its verb is called, so that
-`longtrace --help` is instant and no verb loads the packages of another. Results go to stdout, progress and messages to
-stderr. Exit codes: 0 done, 1 our failure, 2 the caller's input.
+A stage module has a `Config` and a `run(config, options) -> Result`; it is imported when its verb
+is called, so that `longtrace --help` is instant and no verb loads the packages of another. Results
+go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 our failure, 2 the caller's
+input.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Options: declared once as pydantic fields, read from a TOML table and from the command line, shown by `--help`.
+"""Options: declared once as pydantic fields; flags, TOML keys and help texts come from them.
 
-A stage declares a `Config` with what its results depend on; how to run (`Options`) is the same for every verb. Values
-come from the flag if given, else from `--config FILE.toml` (a table a verb, keys of `Options` at the top), else from
-the default. Environment variables are never read. A key nobody knows is an error that names the nearest one.
+A stage declares a `Config` with what its results depend on; how to run (`Options`) is the same for
+every verb. Values come from the flag if given, else from `--config FILE.toml` (a table a verb,
+keys of `Options` at the top), else from the default. Environment variables are never read. A key
+nobody knows is an error that names the nearest one.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Result:
     json: dict[str, Any]
     """For machines: what `--json` prints."""
     text: Sequence[RenderableType] = ()
-    """For people: lines and tables in order. Text from documents must be `rich.text.Text`, never markup."""
+    """For people: lines and tables. Text from documents must be `rich.text.Text`, never markup."""
     wrote: Path | None = None
     """The file or folder made; None if nothing was written."""
     next: str = ""
@@ -83,8 +84,8 @@ def parse(
 ) -> tuple[ConfigT, Options]:
     """The configuration and options that `argv`, without program and verb, asks for.
 
-    Raises:
-        InputError: an unknown key or flag (with the nearest valid one), a value out of range, an unreadable file.
+    Raises: InputError: an unknown key or flag (with the nearest valid one), a value out of range,
+    an unreadable file.
     """
     settings = _settings(verb, config)
     source: CliSettingsSource[Any] = CliSettingsSource(
@@ -108,7 +109,7 @@ def parse(
 
 
 def table(path: Path, verb: str, config: type[ConfigT], *, verbs: Collection[str]) -> ConfigT:
-    """The configuration that the table `verb` of a TOML file gives; defaults where there is none."""
+    """The configuration in the table `verb` of a TOML file; defaults where there is none."""
     return parse(verb, config, ["--config", str(path)], verbs=verbs)[0]
 
 
@@ -192,5 +193,6 @@ def _cli_message(verb: str, message: str, keys: set[str]) -> str:
     unknown = [word for word in message.split() if word.startswith("--")]
     if "unrecognized arguments" in message and unknown:
         flags = {f"--{key.replace('_', '-')}" for key in keys}
-        return f"{unknown[0].split('=')[0]}: no such option of `longtrace {verb}`; {nearest(unknown[0], flags)}"
+        flag = unknown[0].split("=")[0]
+        return f"{flag}: no such option of `longtrace {verb}`; {nearest(flag, flags)}"
     return f"{message}; see `longtrace {verb} --help`"

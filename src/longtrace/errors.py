@@ -1,8 +1,9 @@
 """The errors a user may see, each a single line that says what to do next.
 
-`LongtraceError` means we failed (exit code 1), `InputError` that something given to us must change (exit code 2).
-They are raised at boundaries only: a file read, a configuration, a run folder, an optional dependency.
-A question without an answer, a trajectory without a citation or a verdict without a judge are data, not errors.
+`LongtraceError` means we failed (exit code 1), `InputError` that something given to us must change
+(exit code 2). They are raised at boundaries only: a file read, a configuration, a run folder, an
+optional dependency. A question without an answer, a trajectory without a citation or a verdict
+without a judge are data, not errors.
 """
 
 from __future__ import annotations
@@ -38,4 +39,4 @@ class MissingExtraError(LongtraceError):
 
 
 class RunFolderError(InputError):
-    """A run folder was made by another configuration or from other inputs, or an earlier stage is missing."""
+    """A run folder was made otherwise than asked now, or an earlier stage is missing."""

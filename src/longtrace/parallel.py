@@ -1,7 +1,8 @@
 """Work in order on several processes, and progress on stderr.
 
-Results come back in the order of the items whatever the number of workers, so a stage writes the same bytes with one
-process or eight, and may stop early without having kept more than it asked for.
+Results come back in the order of the items whatever the number of workers, so a stage writes the
+same bytes with one process or eight, and may stop early without having kept more than it asked
+for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from rich.console import Console
@@ -34,17 +36,16 @@ def ordered_map(
 ) -> Iterator[OutT]:
     """`function` of every item, in order, at most `4 * workers` items ahead of what has been taken.
 
-    `setup(*setup_args)` runs once in every worker before its first item. With one worker everything happens in this
-    process. `function`, `setup` and the items must be picklable.
+    `setup(*setup_args)` runs once in every worker before its first item. With one worker
+    everything happens in this process. `function`, `setup` and the items must be picklable.
     """
     if workers == 1:
         setup(*setup_args)
         yield from map(function, items)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        workers, context, initializer=_start_worker, initargs=(setup, *setup_args)
-    )
+    start = partial(_start_worker, setup, setup_args)
+    pool = ProcessPoolExecutor(workers, context, initializer=start)
     try:
         waiting = iter(items)
         ahead: deque[Future[OutT]] = deque()
@@ -58,7 +59,7 @@ def ordered_map(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker(setup: Callable[..., None], *setup_args: object) -> None:
+def _start_worker(setup: Callable[..., None], setup_args: tuple[object, ...]) -> None:
     """Prepare a worker that ends with its parent, also when the parent is killed."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     setup(*setup_args)

@@ -1,8 +1,9 @@
 """Every record that crosses a stage or a file. Read this file first.
 
-Data flows down the list: Document -> Walk -> Question -> Trajectory -> Context -> Example -> Completion -> Score.
-Records are frozen, refuse unknown keys, and are written one per line as JSON. Where the source gives no id, the id is
-a hash of the content (`content_id`), so the same work done twice gives the same bytes.
+Data flows down the list: Document -> Walk -> Question -> Trajectory -> Context -> Example ->
+Completion -> Score. Records are frozen, refuse unknown keys, and are written one per line as JSON.
+Where the source gives no id, the id is a hash of the content (`content_id`), so the same work done
+twice gives the same bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def content_id(*parts: object) -> str:
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
-# ---------------------------------------------------------------------------------------------- corpus
+# ------------------------------------------------------------------------------------------ corpus
 
 
 class Link(Record):
@@ -49,14 +50,14 @@ class Document(Record):
     text: str
     """Plain text; paragraphs are separated by a blank line."""
     links: tuple[Link, ...] | None = None
-    """Hyperlinks of the source; None where the source has none, so that mentions of titles stand in."""
+    """Hyperlinks of the source; None where it has none, so that mentions of names stand in."""
     aliases: tuple[str, ...] = ()
     """Other names of the document's subject (redirects, short forms)."""
     source: str = ""
     """Where it came from: a file, a URL or a dump; empty if unknown."""
 
 
-# ------------------------------------------------------------------------------------------- questions
+# --------------------------------------------------------------------------------------- questions
 
 
 class Hop(Record):
@@ -69,7 +70,7 @@ class Hop(Record):
     aliases: tuple[str, ...] = ()
     """Other names under which the entity may be matched."""
     evidence: tuple[str, ...] = ()
-    """Sentences of this document that name the next hop's entity; for the last hop, sentences that hold the answer."""
+    """Sentences that name the next hop's entity; for the last hop, sentences with the answer."""
 
 
 class Walk(Record):
@@ -97,7 +98,7 @@ class Question(Record):
     """`offline`, `llm:<model>` or the name of the source the question was imported from."""
 
 
-# ---------------------------------------------------------------------------------------- trajectories
+# ------------------------------------------------------------------------------------ trajectories
 
 
 class Search(Record):
@@ -183,11 +184,11 @@ class Trajectory(Record):
         return answers[-1] if answers else None
 
 
-# -------------------------------------------------------------------------------------------- contexts
+# ---------------------------------------------------------------------------------------- contexts
 
 
 class Tier(StrEnum):
-    """Why a document is in a context, most telling first (paper: Tier-1 is READ, Tier-2 is SEEN)."""
+    """Why a document is in a context (in the paper Tier-1 is READ and Tier-2 is SEEN)."""
 
     GOLD = "gold"
     """On the walk: needed for the answer."""
@@ -209,7 +210,7 @@ class Passage(Record):
     tokens: int
     """Tokens of the passage as rendered, its heading and separator included."""
     chars: int | None = None
-    """Characters of the text that are kept; None for the whole text. Only one passage of a context may be cut."""
+    """Characters of the text that are kept; None for all. One passage of a context may be cut."""
 
 
 class Context(Record):
@@ -254,7 +255,7 @@ class Example(Record):
     entities: tuple[Entity, ...]
 
 
-# ----------------------------------------------------------------------------- completions and rewards
+# ------------------------------------------------------------------------- completions and rewards
 
 
 class Completion(Record):

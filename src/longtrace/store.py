@@ -1,10 +1,12 @@
 """Run folders: how a stage writes its rows so that nothing is lost, mixed or done twice.
 
-A stage owns one folder of the run. It declares what its rows depend on (`stage.json`, written first), appends one line
-per unit of work to `data.jsonl` or `rejected.jsonl`, and writes `meta.json` last: its presence means complete. Units
-are done in order and every unit leaves exactly one line, so the number of whole lines is the number of units done. A
-killed stage continues from there, a torn last line is cut, and the result has the same bytes as an undisturbed run.
-Nothing that differs between two equal runs (times, process ids, worker counts) is ever written to these files.
+A stage owns one folder of the run. It declares what its rows depend on (`stage.json`, written
+first), appends one line per unit of work to `data.jsonl` or `rejected.jsonl`, and writes
+`meta.json` last: its presence means complete. Units are done in order and every unit leaves
+exactly one line, so the number of whole lines is the number of units done. A killed stage
+continues from there, a torn last line is cut, and the result has the same bytes as an undisturbed
+run. Nothing that differs between two equal runs (times, process ids, worker counts) is ever
+written to these files.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _JSON = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` to `path` in one step: a reader sees the old file or the new one, never half of it."""
+    """Write `value` to `path` in one step: a reader never sees half a file."""
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(orjson.dumps(value, option=_JSON))
     partial.replace(path)
@@ -80,7 +82,8 @@ def fingerprint(folder: Path) -> str:
     meta = folder / "meta.json"
     if not meta.is_file():
         raise RunFolderError(
-            f"{folder}: this stage is not complete; run `longtrace {folder.name} --run {folder.parent}` first"
+            f"{folder}: this stage is not complete; "
+            f"run `longtrace {folder.name} --run {folder.parent}` first"
         )
     return content_id(read_json(meta))
 
@@ -93,9 +96,10 @@ class Stage:
         config: everything the rows depend on, JSON-serialisable.
         inputs: fingerprints of the stages the rows are made from.
         fresh: delete what is there and start over.
+        rows: False for a stage that keeps its units elsewhere and only needs the identity.
 
-    Raises:
-        RunFolderError: the folder holds rows of another configuration, other inputs or another version.
+    Raises: RunFolderError: the folder holds rows of another configuration, other inputs or another
+    version.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class Stage:
         inputs: Mapping[str, str],
         *,
         fresh: bool = False,
+        rows: bool = True,
     ) -> None:
         self.folder = folder
         self.identity = {
@@ -119,12 +124,13 @@ class Stage:
         self.rejected = Counter[str]()
         self.accepted = 0
         self._data, self._rejects = folder / "data.jsonl", folder / "rejected.jsonl"
-        self._recover()
+        if rows:
+            self._recover()
 
     def _claim(self) -> None:
         path = self.folder / "stage.json"
-        if not path.exists():
-            write_json(path, self.identity)
+        if not any(file.stat().st_size for file in self.folder.iterdir() if file != path):
+            write_json(path, self.identity)  # nothing was made yet: a failed first try binds nobody
             return
         was = read_json(path)
         if was != orjson.loads(orjson.dumps(self.identity)):
@@ -185,8 +191,6 @@ class Stage:
 
     def finish(self, **extra: Any) -> dict[str, Any]:
         """Write `meta.json` (count, rejections, identity and `extra`) and return it."""
-        for handle in (self._out, self._reject_out):
-            os.fsync(handle.fileno())
         counts = {"count": self.accepted, "rejected": dict(sorted(self.rejected.items()))}
         write_json(self.folder / "meta.json", {**self.identity, **counts, **extra})
         return self.meta

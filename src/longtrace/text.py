@@ -1,9 +1,10 @@
 """Words, names and sentences: the one place that says when a name stands in a text.
 
-`normalise` maps a text to its words, joined by single spaces and padded by one space at both ends, so that
-`normalise(name) in normalise(text)` is a whole-word match. It folds case, width and accents; writes scripts without
-word spaces (Han, kana, Hangul) one character a word; keeps `+` and `#` that end a word (C++, C#); joins dotted
-initials (U.S. -> us); and puts a `|` at sentence ends, so that no name matches across two sentences.
+`normalise` maps a text to its words, joined by single spaces and padded by one space at both ends,
+so that `normalise(name) in normalise(text)` is a whole-word match. It folds case, width and
+accents; writes scripts without word spaces (Han, kana, Hangul) one character a word; keeps `+` and
+`#` that end a word (C++, C#); joins dotted initials (U.S. -> us); and puts a `|` at sentence ends,
+so that no name matches across two sentences.
 """
 
 from __future__ import annotations
@@ -20,13 +21,24 @@ _FOLD = str.maketrans(
         "ø": "o",
         "æ": "ae",
         "œ": "oe",
-        "ı": "i",
+        "\u0131": "i",
         "þ": "th",
         "ħ": "h",
         "ŋ": "n",
-        "’": "'",
+        "\u2019": "'",
     }
 )
+_FUNCTION_WORDS = """
+a about above after again against all also an and any are as at be because been before being
+below between both but by can could did do does down during each few for from further had has
+have having he her here hers him his how i if in into is it its itself just may me might more
+most must my no nor not of off on once only or other our out over own same shall she should so
+some such than that the their theirs them then there these they this those through to too under
+until up upon very was we were what when where which while who whom whose why will with within
+without would you your
+"""
+STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
+"""English function words: dropped from queries, never part of a clue's statistics."""
 _INITIALS = re.compile(r"\b(?:[^\W\d_]\.){2,}(?!\w\w)")
 _POSSESSIVE = re.compile(r"'s\b")
 _NO_SPACES = (
@@ -84,8 +96,8 @@ def words(text: str) -> list[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """Non-empty sentences of `text` in order, stripped; a blank line always ends one."""
-    return [s for s in (part.strip() for part in _SENTENCE_END.split(text)) if s]
+    """Non-empty sentences of `text` in order, white space folded; a blank line always ends one."""
+    return [s for s in (" ".join(part.split()) for part in _SENTENCE_END.split(text)) if s]
 
 
 def paragraphs(text: str) -> Iterator[tuple[int, int]]:
