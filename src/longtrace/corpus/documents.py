@@ -19,8 +19,11 @@ import zstandard
 from longtrace.errors import InputError, RunFolderError
 from longtrace.records import Document
 
-_SCHEMA = """CREATE TABLE IF NOT EXISTS documents (id INTEGER PRIMARY KEY, key TEXT UNIQUE, title TEXT, body
-BLOB); CREATE TABLE IF NOT EXISTS rejected (unit INTEGER PRIMARY KEY, key TEXT, reason TEXT);
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS documents (
+  id INTEGER PRIMARY KEY, key TEXT UNIQUE, title TEXT, body BLOB
+);
+CREATE TABLE IF NOT EXISTS rejected (unit INTEGER PRIMARY KEY, key TEXT, reason TEXT);
 CREATE TABLE IF NOT EXISTS dictionary (bytes BLOB);
 """
 _BATCH = 1000
