@@ -1,0 +1,1 @@
+"""Rewards: is the answer right, which entities are named, and what is a response worth."""
