@@ -29,6 +29,7 @@ _LATEX_TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _NUMBER = re.compile(
     r"(?<![\w.])(?:[-+\u2212](?=[.\d]))?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?!\w)"
 )
+_STOP = re.compile(r"(?<!\b[^\W\d])\.$")
 _ARTICLES = {"a", "an", "the"}
 _EDGES = " \t\r\n*_`\"'\u201c\u201d\u2018\u2019"
 
@@ -143,7 +144,7 @@ def _boxed(text: str) -> tuple[int, str]:
 
 def _tidy(text: str) -> str:
     """`text` without LaTeX text commands; no marks, quotes or full stop at its edges."""
-    return _LATEX_TEXT.sub(r"\1", text).strip(_EDGES).removesuffix(".").strip(_EDGES)
+    return _STOP.sub("", _LATEX_TEXT.sub(r"\1", text).strip(_EDGES)).strip(_EDGES)
 
 
 def _key(text: str) -> tuple[str | Decimal, ...]:
