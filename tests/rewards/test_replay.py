@@ -75,9 +75,16 @@ def test_limit_and_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_every_flag_reaches_the_formula(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "g.json", {"groups": [GROUP]})
-    argv = ["--credit", "negative-only", "--normalize", "raw", "--eta", "0.5", "--best", "correct"]
+    argv = ["--credit", "negative-only", "--normalize", "raw", "--eta", "0.5"]
     (group,) = scored(capsys, "--groups", path, *argv)
     assert group["rewards"] == [1.0, 1.0, 0.25, None, 0.0]
+    wrong_names_all = {
+        "entities": ["Iran", "Mali"],
+        "samples": [{"response": "Iran, Mali", "outcome": 0}, {"response": "Iran", "outcome": 1}],
+    }
+    path = write(tmp_path / "g.jsonl", wrong_names_all)
+    assert scored(capsys, "--groups", path)[0]["rewards"] == [0.0, 0.85]
+    assert scored(capsys, "--groups", path, "--best", "correct")[0]["rewards"] == [0.0, 1.0]
 
 
 def test_hyphens_and_underscores_mean_the_same_also_in_toml(
