@@ -23,7 +23,7 @@ STAGES = [
     "evaluation",
     "report",
 ]
-TOP_FLOOR = {"cli", "demo", "doctor", "__init__"}
+TOP_FLOOR = {"cli", "demo", "doctor", "verbs", "__init__"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "inspect_ai"}
 MAY_BE_HEAVY = {"training", "evaluation"}
 MAX_LINES = 400

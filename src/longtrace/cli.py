@@ -1,14 +1,11 @@
-"""The `longtrace` command: a table from verb to stage module, and the one place that prints.
+"""The `longtrace` command: reads the command line, runs a verb, and is the one place that prints.
 
-A stage module has a `Config` and a `run(config, options) -> Result`; it is imported when its verb
-is called, so that `longtrace --help` is instant and no verb loads the packages of another. Results
-go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 our failure, 2 the caller's
-input.
+Results go to stdout, progress and messages to stderr, so that `--json` can be piped. Exit codes: 0
+done, 1 our failure, 2 the caller's input.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -20,22 +17,7 @@ from rich.markup import escape
 import longtrace
 from longtrace.config import Result, nearest, parse
 from longtrace.errors import InputError, LongtraceError
-
-VERBS: dict[str, tuple[str, str]] = {
-    "demo": ("longtrace.demo", "the whole pipeline on a real corpus, on a laptop CPU, no API key"),
-    "corpus": ("longtrace.corpus.stage", "documents into a store, a search index and a link graph"),
-    "questions": ("longtrace.questions.stage", "random walks into multi-hop questions"),
-    "trajectories": ("longtrace.trajectories.stage", "a search agent's attempts at the questions"),
-    "contexts": ("longtrace.contexts.stage", "tiered distractors packed to a token budget"),
-    "export": ("longtrace.contexts.export", "contexts rendered as rows for a trainer"),
-    "train": ("longtrace.training.stage", "GRPO with the outcome and rubric rewards"),
-    "report": ("longtrace.report.page", "one self-contained HTML page about a run"),
-    "score": (
-        "longtrace.rewards.replay",
-        "re-score stored responses under any variant of the reward",
-    ),
-    "doctor": ("longtrace.doctor", "what this installation can do, and what is missing"),
-}
+from longtrace.verbs import VERBS, load
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +48,7 @@ def _main(argv: list[str]) -> int:
     verb = argv[0]
     if verb not in VERBS:
         raise InputError(f"{verb!r}: no such verb; {nearest(verb, VERBS)}")
-    module = importlib.import_module(VERBS[verb][0])
+    module = load(verb)
     try:
         config, options = parse(verb, module.Config, argv[1:], verbs=VERBS)
     except SystemExit:  # --help has printed

@@ -46,7 +46,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    run: Path = Path("runs/default")
+    run: Path = Path("runs/demo")
     """Folder of the run; every stage has its own folder in it."""
     config: Path | None = None
     """TOML file with a table for each verb; flags win over it."""

@@ -1,0 +1,95 @@
+"""Names in texts: what is the same word, and where one ends."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longtrace.text import (
+    names,
+    normalise,
+    normalise_name,
+    paragraphs,
+    sentences,
+    surface,
+    words,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Москва", "город Москва большой"),
+        ("ソニー", "株式会社ソニーは"),
+        ("서울", "서울은"),
+        ("Łódź", "in Lodz now"),
+        ("Gödel", "Godel's proof"),
+        ("C++", "the C++ language"),
+        ("C#", "it is C#."),
+        ("U.S.", "the US army"),
+        ("US", "the U.S. army"),
+        ("St. Louis", "in St. Louis, Missouri"),
+        ("1984", "in １９８４ he"),
+        ("AC/DC", "AC/DC rocks"),
+        ("Côte d'Ivoire", "Cote d’Ivoire exports cocoa"),
+    ],
+)
+def test_a_name_is_found_in_another_spelling(name: str, text: str) -> None:
+    assert names(text, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Iran", "Tirana"),
+        ("US", "The white house"),
+        ("C++", "the C language"),
+        ("C", "the C++ language"),
+        ("東京タワー", "東京"),
+        ("New York", "it was new. York is far"),
+        ("art", "party"),
+        ("Москва", "any other text"),
+        ("!!!", "anything at all !!!"),
+        ("", "anything at all"),
+    ],
+)
+def test_a_name_is_not_found_inside_other_words_or_across_sentences(name: str, text: str) -> None:
+    assert not names(text, name)
+
+
+@given(st.text(max_size=60))
+def test_a_matchable_name_is_found_in_itself_and_between_other_words(name: str) -> None:
+    if normalise_name(name):
+        assert names(f"Zero {name} zero", name) or "|" in normalise(name)
+
+
+@given(st.text(max_size=200))
+def test_normalising_twice_changes_nothing(text: str) -> None:
+    once = normalise(text)
+    assert once.startswith(" ")
+    assert once.endswith(" ")
+    assert normalise_name(once) == normalise_name(text)
+
+
+def test_a_surface_has_no_trailing_parenthesis_and_no_underscores() -> None:
+    assert surface("Mercury_(planet)") == "Mercury"
+    assert surface("(untitled)") == "(untitled)"
+
+
+def test_sentences_end_at_full_stops_and_blank_lines_and_lose_hard_wraps() -> None:
+    text = "It was\n   a long day. Then night fell.\n\nNew paragraph (e.g. this) here"
+    assert sentences(text) == [
+        "It was a long day.",
+        "Then night fell.",
+        "New paragraph (e.g. this) here",
+    ]
+
+
+def test_paragraph_spans_cover_the_text_between_blank_lines() -> None:
+    text = "One\ntwo\n\n  \n\nthree\n"
+    assert [text[a:b].strip() for a, b in paragraphs(text)] == ["One\ntwo", "three"]
+
+
+def test_words_are_lower_case_runs() -> None:
+    assert words("The U.S., 1984!") == ["the", "u", "s", "1984"]
