@@ -1,0 +1,1 @@
+"""Questions: random walks over the link graph, written as chains of masked clues."""

@@ -1,0 +1,1 @@
+"""Trajectories: what a search agent did for each question, step by step."""

@@ -1,0 +1,158 @@
+"""The `trajectories` verb: the agent's attempts at every question, and which of them are right.
+
+A unit of work is one attempt; questions are taken in order, the attempts at each in order. Wrong
+attempts are kept: a question that no attempt solves is left out only when contexts are made.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from pydantic import Field
+from rich.table import Table
+from rich.text import Text
+
+from longtrace.config import Config as BaseConfig
+from longtrace.config import Options, Result
+from longtrace.corpus.corpus import Corpus
+from longtrace.parallel import ordered_map, progress
+from longtrace.questions.clues import Weights, page_cache
+from longtrace.records import Question, Trajectory
+from longtrace.store import Stage, fingerprint, read_records
+from longtrace.trajectories.agent import Agent, exact, policy
+from longtrace.trajectories.tools import Tools
+
+
+class Config(BaseConfig):
+    """A search agent's attempts at the questions."""
+
+    attempts: int = Field(default=3, ge=1)
+    """Attempts at a question. The first is the widest; later ones are tighter, and some fail."""
+    k: int = Field(default=20, ge=1)
+    """Results a search lists."""
+
+
+class Runner:
+    """Makes attempts at questions over one corpus."""
+
+    def __init__(self, corpus: Corpus, k: int) -> None:
+        self._corpus, self._k = corpus, k
+        self._weight = Weights(corpus.document_frequency, len(corpus))
+        self._pages = page_cache()
+
+    def attempt(self, question: Question, attempt: int) -> Trajectory:
+        """One attempt of the offline agent, counted from 0; it is shown the question's text alone."""
+        chosen = policy(attempt)
+        tools = Tools(
+            self._corpus,
+            k=self._k,
+            max_searches=chosen.max_searches,
+            max_opens=chosen.max_opens,
+            weight=self._weight,
+            pages=self._pages,
+        )
+        Agent(tools, chosen, self._weight, self._pages).run(question.text)
+        trajectory = tools.trajectory(question.id, attempt, model="offline", correct=None)
+        correct = exact(trajectory.answer, question)
+        return trajectory.model_copy(update={"correct": correct})
+
+
+_worker: list[Runner] = []
+
+
+def _setup(folder: Path, k: int) -> None:
+    _worker[:] = [Runner(Corpus.open(folder), k)]
+
+
+def _attempt(unit: tuple[Question, int]) -> Trajectory:
+    return _worker[0].attempt(*unit)
+
+
+def run(config: Config, options: Options) -> Result:
+    """Write `trajectories/` of the run folder.
+
+    Raises:
+        RunFolderError: corpus or questions are missing, or the folder was made otherwise.
+    """
+    source, asked = options.run / "corpus", options.run / "questions"
+    inputs = {"corpus": fingerprint(source), "questions": fingerprint(asked)}
+    questions = [*itertools.islice(read_records(asked / "data.jsonl", Question), options.limit)]
+    total = len(questions) * config.attempts
+    if options.dry_run:
+        line = f"would make {config.attempts} attempts at each of {len(questions):,} questions"
+        return Result(json={"questions": len(questions), "trajectories": total}, text=[line])
+    folder = options.run / "trajectories"
+    identity = {**config.identity(), "questions": len(questions)}
+    with Stage(folder, identity, inputs, fresh=options.fresh) as stage:
+        if not stage.complete:
+            _work(stage, config, source, questions, options.workers)
+            stage.finish(**_summary(folder / "data.jsonl"))
+    return _result(folder, stage.meta, options.run)
+
+
+def _work(
+    stage: Stage, config: Config, source: Path, questions: list[Question], workers: int
+) -> None:
+    units = list(itertools.product(questions, range(config.attempts)))
+    left = units[stage.done :]
+    if not left:
+        return
+    made: Iterator[Trajectory] = ordered_map(
+        _attempt, left, workers=workers, setup=_setup, setup_args=(source, config.k)
+    )
+    with progress("trajectories", len(units)) as advance_to:
+        for trajectory in made:
+            stage.accept(trajectory)
+            advance_to(stage.done)
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    """Figures for each attempt number, and the questions that none solved."""
+    groups: dict[int, list[Trajectory]] = {}
+    solved: dict[str, bool] = {}
+    for row in read_records(path, Trajectory):
+        groups.setdefault(row.attempt, []).append(row)
+        solved[row.question_id] = solved.get(row.question_id, False) or row.correct is True
+    return {
+        "attempts": [_figures(rows) for _, rows in sorted(groups.items())],
+        "questions": len(solved),
+        "never_solved": sum(not was for was in solved.values()),
+    }
+
+
+def _figures(rows: list[Trajectory]) -> dict[str, float]:
+    """Shares of right, wrong and missing answers, and means of what was done."""
+    answered = [row for row in rows if row.answer is not None]
+    right = sum(row.correct is True for row in rows)
+    figures = {
+        "right": right / len(rows),
+        "wrong": (len(answered) - right) / len(rows),
+        "no_answer": 1 - len(answered) / len(rows),
+        "searches": fmean(len(row.searches) for row in rows),
+        "opened": fmean(len(row.opened) for row in rows),
+        "cited": fmean(len(row.cited) for row in rows),
+    }
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def _result(folder: Path, meta: dict[str, Any], run_folder: Path) -> Result:
+    shown, counted = ("right", "wrong", "no_answer"), ("searches", "opened", "cited")
+    table = Table("attempt", *(name.replace("_", " ") for name in (*shown, *counted)))
+    for number, figures in enumerate(meta["attempts"]):
+        shares = (f"{figures[name]:.0%}" for name in shown)
+        means = (f"{figures[name]:.1f}" for name in counted)
+        table.add_row(str(number), *shares, *means)
+    never, questions = meta["never_solved"], meta["questions"]
+    return Result(
+        json={key: meta[key] for key in ("count", "questions", "never_solved", "attempts")},
+        text=[
+            table,
+            Text(f"{never:,} of {questions:,} questions were solved by no attempt"),
+        ],
+        wrote=folder / "data.jsonl",
+        next=f"longtrace contexts --run {run_folder}",
+    )
