@@ -227,6 +227,8 @@ class Context(Record):
     """Fingerprint of the tokenizer the counts belong to."""
     strategy: str
     seed: int
+    answer_bearing: tuple[str, ...] = ()
+    """Keys of documents left out because they would themselves answer the question."""
 
 
 class Entity(Record):

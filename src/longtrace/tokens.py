@@ -77,7 +77,7 @@ def train(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Tokens:
         show_progress=False,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(list(texts), trainer)  # it would iterate in another thread
     return Tokens(tokenizer)
 
 
