@@ -1,6 +1,7 @@
-"""Checks every question must pass, whoever wrote it. Each gives the reason why a question is dropped.
+"""Checks every question must pass, whoever wrote it: each gives a reason to drop it.
 
-They look at the question alone, so that imported and model-written questions can be held to the same rules.
+They look at the question and its last document alone, so that imported and model-written questions
+can be held to the same rules.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def name_pattern(name: str) -> re.Pattern[str] | None:
         return None
     exact = len(name) <= 3 and name.isupper()
     body = r"[\W_]+".join(map(re.escape, parts))
-    return re.compile(rf"\b{body}(?:'s|’s|s|es)?\b", re.NOFLAG if exact else re.IGNORECASE)
+    return re.compile(rf"\b{body}(?:['\u2019]s|s|es)?\b", re.NOFLAG if exact else re.IGNORECASE)
 
 
 def telling_words(name: str) -> list[str]:

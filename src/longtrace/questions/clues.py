@@ -1,16 +1,19 @@
-"""What a clue is: a sentence of a page with names, numbers and rare words masked, and how it is matched with a page.
+"""What a clue is, and how it is matched with a page: a sentence with names and rare words masked.
 
-The writer masks (`questions.write`), the agent fills in (`trajectories.agent`); both need the same reading of a clue, so
-it stands here. A clue holds these marks: `[A]`, `[B]`, ... for the subjects of the walk's pages in order, `[name]` and
-`[number]` for other names and numbers, `…` for a word left out, `____` for the answer.
+The writer masks (`questions.write`), the agent fills in (`trajectories.agent`); both need the same
+reading of a clue, so it stands here. A clue holds these marks: `[A]`, `[B]`, ... for the subjects of
+the walk's pages in order, `[name]` and `[number]` for other names and numbers, `…` for a word left
+out, `____` for the answer.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from longtrace.text import sentences, words
@@ -23,161 +26,29 @@ GAP = "…"
 UNKNOWN_WEIGHT = 12.0
 """Weight of a word that no document holds: more than any word of a corpus of 100,000 documents."""
 LONGEST = 420
-"""Characters of the longest sentence that can be made a clue; longer ones are split at semicolons."""
+"""Characters of the longest sentence made a clue; longer ones are split at semicolons."""
 MAX_HOPS = 25
 """Labels run from [A] to [Z], one a page."""
 
-STOP = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "and",
-        "or",
-        "to",
-        "in",
-        "on",
-        "at",
-        "by",
-        "for",
-        "from",
-        "with",
-        "as",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "it",
-        "its",
-        "this",
-        "that",
-        "these",
-        "those",
-        "he",
-        "she",
-        "his",
-        "her",
-        "they",
-        "their",
-        "them",
-        "him",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "what",
-        "when",
-        "where",
-        "how",
-        "than",
-        "then",
-        "there",
-        "here",
-        "not",
-        "no",
-        "nor",
-        "but",
-        "so",
-        "if",
-        "into",
-        "over",
-        "under",
-        "after",
-        "before",
-        "between",
-        "during",
-        "such",
-        "also",
-        "more",
-        "most",
-        "other",
-        "some",
-        "many",
-        "much",
-        "any",
-        "all",
-        "both",
-        "each",
-        "only",
-        "own",
-        "same",
-        "very",
-        "can",
-        "could",
-        "will",
-        "would",
-        "should",
-        "may",
-        "might",
-        "must",
-        "has",
-        "have",
-        "had",
-        "having",
-        "do",
-        "does",
-        "did",
-        "about",
-        "against",
-        "through",
-        "while",
-        "up",
-        "down",
-        "out",
-        "off",
-        "again",
-        "further",
-        "once",
-        "because",
-        "until",
-        "above",
-        "below",
-        "one",
-        "two",
-        "three",
-        "first",
-        "second",
-        "new",
-        "we",
-        "i",
-        "you",
-        "our",
-        "your",
-        "us",
-        "name",
-        "number",
-        "note",
-        "however",
-        "including",
-        "include",
-        "includes",
-        "included",
-        "among",
-        "within",
-        "since",
-        "became",
-        "become",
-        "used",
-        "use",
-        "known",
-        "called",
-        "made",
-        "time",
-    ]
-)
+_STOP = """
+a an the of and or to in on at by for from with as is are was were be been being it its this that
+these those he she his her they their them him which who whom whose what when where how than then
+there here not no nor but so if into over under after before between during such also more most
+other some many much any all both each only own same very can could will would should may might
+must has have had having do does did about against through while up down out off again further once
+because until above below one two three first second new we i you our your us name number note
+however including include includes included among within since became become used use known called
+made time
+"""
+STOP = frozenset(_STOP.split())
 """Words too common to tell one sentence from another, and the words of the marks."""
 
-_WORD = re.compile(r"\w+")
 _MARK = re.compile(r"(\[[A-Z]\]|\[name\]|\[number\]|____|…)")
-_BLANKS = re.compile(r"[\s\x00-\x1f\ue000-\uf8ff]+")
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
 _SEMICOLON = re.compile(r"(?<=;) ")
 _HEAD = re.compile(r'The page about \[[A-Z]\] says: "')
 _TAIL = f'" What stands in place of {BLANK} ?'
-_POSSESSIVE = re.compile(r"['’]s$")
+_POSSESSIVE = re.compile(r"['\u2019]s$")
 
 
 class Match(NamedTuple):
@@ -191,31 +62,38 @@ class Match(NamedTuple):
     """Number of the best sentence; 0 if no sentence holds any word."""
 
 
-class Page(NamedTuple):
-    """A text prepared for matching: its sentences and where each word stands."""
+class Page:
+    """A text prepared for matching: its sentences, and where a word stands.
 
-    sentences: tuple[str, ...]
-    """In order, white space collapsed to single spaces."""
-    postings: dict[str, tuple[int, ...]]
-    """Lower-case word -> numbers of the sentences that hold it, ascending."""
-    lower: frozenset[str]
-    """Words that stand somewhere in the text without a capital: at a sentence start they are not names."""
+    Most pages are matched with a handful of words before they leave the cache, so no index of their
+    words is built: a word is found by a plain substring search and its ends are looked at.
+    """
 
-    @classmethod
-    def of(cls, text: str) -> Page:
-        """The page of a document's text."""
-        found: dict[str, list[int]] = {}
-        lower: set[str] = set()
-        collapsed = (_BLANKS.sub(" ", sentence).strip() for sentence in sentences(text))
+    __slots__ = ("_folded", "_starts", "_whole", "sentences")
+
+    def __init__(self, text: str) -> None:
+        if not text.isascii():
+            text = _PRIVATE.sub(" ", text)
+        collapsed = (" ".join(sentence.split()) for sentence in sentences(text))
         kept = tuple(part for sentence in collapsed for part in _parts(sentence) if part)
-        for number, sentence in enumerate(kept):
-            exact = set(_WORD.findall(sentence))
-            folded = {word.lower() for word in exact}
-            lower |= exact & folded
-            for word in folded:
-                found.setdefault(word, []).append(number)
-        postings = {word: tuple(numbers) for word, numbers in found.items()}
-        return cls(kept, postings, frozenset(lower))
+        folded = [sentence.lower() for sentence in kept]
+        self.sentences = kept
+        """In order, white space collapsed to single spaces."""
+        self._starts = list(accumulate((len(s) + 1 for s in folded), initial=0))
+        self._folded = "\n".join(folded)
+        self._whole = "\n".join(kept)
+
+    def holding(self, word: str) -> set[int]:
+        """Numbers of the sentences that hold a lower-case word, whatever its case there."""
+        return {bisect_right(self._starts, at) - 1 for at in _places(self._folded, word)}
+
+    def common(self, word: str) -> bool:
+        """Whether a lower-case word stands without a capital somewhere: then it is not a name."""
+        return any(True for _ in _places(self._whole, word))
+
+    def count(self, span: str) -> int:
+        """How often `span` stands in the page's sentences, also inside words."""
+        return self._whole.count(span)
 
     def match(self, wanted: Iterable[str], weight: Weight) -> Match:
         """The sentence that holds most of `wanted` by weight; the earliest among equals."""
@@ -224,13 +102,27 @@ class Page(NamedTuple):
         for word in dict.fromkeys(wanted):
             value = weight(word)
             total += value
-            for number in self.postings.get(word, ()):
+            for number in self.holding(word):
                 score[number] = score.get(number, 0.0) + value
         if not score:
             return Match(0.0, 0.0, 0)
         best = min(score, key=lambda number: (-score[number], number))
         second = max((v for number, v in score.items() if number != best), default=0.0)
         return Match(score[best] / total, second / total, best)
+
+
+def _places(text: str, word: str) -> Iterator[int]:
+    """Where `word` stands in `text` as a whole word."""
+    at = text.find(word)
+    while at >= 0:
+        end = at + len(word)
+        if not (at and _in_word(text[at - 1])) and not (end < len(text) and _in_word(text[end])):
+            yield at
+        at = text.find(word, end)
+
+
+def _in_word(char: str) -> bool:
+    return char.isalnum() or char == "_"
 
 
 def _parts(sentence: str) -> list[str]:
@@ -261,13 +153,13 @@ class Weights:
         return value
 
 
-def page_cache(size: int = 1024) -> Callable[[str], Page]:
-    """`Page.of`, remembering the last `size` texts (about 0.2 MB for a text of 20,000 characters)."""
-    return lru_cache(maxsize=size)(Page.of)
+def page_cache(size: int = 2048) -> Callable[[str], Page]:
+    """`Page`, remembering the last `size` texts (about 0.1 MB each for 20,000 characters)."""
+    return lru_cache(maxsize=size)(Page)
 
 
 def label(hop: int) -> str:
-    """The mark for the subject of the walk's page number `hop`, counted from 0: `[A]`, `[B]`, ..."""
+    """The mark for the subject of page number `hop`, counted from 0: `[A]`, `[B]`, ..."""
     return f"[{chr(ord('A') + hop)}]"
 
 
@@ -277,13 +169,16 @@ def has_marks(sentence: str) -> bool:
 
 
 def clue_words(clue: str, weight: Weight) -> list[str]:
-    """The words of a clue that can be searched for, heaviest first: no marks, stop words, numbers or short words."""
+    """The words of a clue that can be searched for, heaviest first.
+
+    Marks, stop words, numbers and words of one or two letters are left out.
+    """
     kept = {w for w in words(_MARK.sub(" ", clue)) if w not in STOP and len(w) > 2}
     return sorted((w for w in kept if not w.isdigit()), key=lambda w: (-weight(w), w))
 
 
 def holds(text: str, name: str) -> bool:
-    """Whether the words of `name` stand in `text` next to each other; False for a name without words."""
+    """Whether the words of `name` stand in `text` in a row; False for a name without words."""
     needle = words(name)
     return bool(needle) and f" {' '.join(needle)} " in f" {' '.join(words(text))} "
 
@@ -291,8 +186,9 @@ def holds(text: str, name: str) -> bool:
 def align(clue: str, sentence: str) -> dict[str, str] | None:
     """What stands at each mark when `clue` is laid over `sentence`; None if it does not fit.
 
-    Literals are found from left to right, each at its first place, in time linear in the sentence: a regular expression
-    of lazy gaps is exponential on list-like sentences. A mark that occurs twice keeps its first reading.
+    Literals are found from left to right, each at its first place, in time linear in the sentence:
+    a regular expression of lazy gaps is exponential on list-like sentences. A mark that occurs
+    twice keeps its first reading.
     """
     gaps: dict[str, str] = {}
     position, mark = 0, ""

@@ -1,7 +1,8 @@
 """The `questions` verb: walks over the corpus, each written as a question or dropped with a reason.
 
-A unit of work is a walk number. Walks are tried in order until `count` questions are accepted or `max_walks` is reached,
-and each depends on (seed, number) alone, so the rows are the same for any number of workers.
+A unit of work is a walk number. Walks are tried in order until `count` questions are accepted or
+`max_walks` is reached, and each depends on (seed, number) alone, so the rows are the same for any
+number of workers.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Config(BaseConfig):
     seed: int = 0
     """Another seed gives other walks."""
     max_mention_share: float = Field(default=0.01, gt=0, le=1)
-    """Largest share of documents that may mention a document on a walk. Small corpora need more, e.g. 0.05."""
+    """Largest share of documents that may mention a document on a walk; small corpora need more."""
     max_walks: int | None = Field(default=None, ge=1)
     """Walks tried before giving up; 12 a question if not given."""
 
@@ -149,7 +150,8 @@ def _nothing(stage: Stage, config: Config) -> str:
     reasons = ", ".join(f"{reason} {n}" for reason, n in stage.rejected.most_common())
     return (
         f"{stage.folder}: no question could be made from {stage.done} walks ({reasons}); try fewer "
-        f"--hops than {config.hops} or a larger --max-mention-share than {config.max_mention_share}, with --fresh"
+        f"--hops than {config.hops} or a larger --max-mention-share than "
+        f"{config.max_mention_share}, with --fresh"
     )
 
 

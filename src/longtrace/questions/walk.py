@@ -1,9 +1,10 @@
-"""Random walks: self-avoiding paths on which every step is backed by sentences that name the next node.
+"""Random walks: self-avoiding paths, every step backed by sentences that name the next node.
 
-`walk` needs only a `Walkable`, so the same function walks a corpus and a small graph of facts in memory.
-`CorpusWalkable` is the corpus behind that interface: a step leads from a document to a linked document whose name stands
-in one of its prose sentences. Names that many documents mention are left out (`max_mention_share`): with United States
-on a walk, almost every document would hold a gold entity.
+`walk` needs only a `Walkable`, so the same function walks a corpus and a small graph of facts in
+memory. `CorpusWalkable` is the corpus behind that interface: a step leads from a document to a
+linked document whose name stands in one of its prose sentences. Names that many documents mention
+are left out (`max_mention_share`): with United States on a walk, almost every document would hold a
+gold entity.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ class Walkable(Protocol):
 
 
 def walk(graph: Walkable, *, hops: int, rng: Random, tries: int = TRIES) -> list[Step] | None:
-    """A path of `hops` steps, hence `hops + 1` different nodes; None if `tries` starts all ended too early.
+    """A path of `hops` steps, hence `hops + 1` different nodes; None if all `tries` ended early.
 
-    At every step `BRANCH` unvisited nodes are drawn and one of them is taken, all from `rng`, so the path depends on the
-    graph and the state of `rng` alone.
+    At every step `BRANCH` unvisited nodes are drawn and one of them is taken, all from `rng`, so
+    the path depends on the graph and the state of `rng` alone.
     """
     starts = graph.starts()
     if not starts:
@@ -105,7 +106,7 @@ class CorpusWalkable:
     Args:
         corpus: an open corpus.
         pages: text -> page, with a cache.
-        max_mention_share: largest share of the corpus's documents that may name a document on a walk, in (0, 1].
+        max_mention_share: largest share of the documents that may name one on a walk, in (0, 1].
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class CorpusWalkable:
 
 
 class _Finder:
-    """Finds names in sentences; of names that begin at the same word only the longest counts (South Georgia)."""
+    """Finds names in sentences; a name inside a longer one does not count (South Georgia)."""
 
     def __init__(self, corpus: Corpus, docs: set[int]) -> None:
         self._first: dict[str, list[tuple[list[str], int]]] = {}

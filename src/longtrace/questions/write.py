@@ -1,9 +1,10 @@
 """The `offline` writer: a walk becomes a chain of masked clues, without a model.
 
-Clue i is a sentence of page i that names the subject of page i + 1; names, numbers and, where needed, the rarest words
-are hidden. Plain masking is not enough: one search with such a clue finds its page, so that no hop is needed. Hence the
-blur: words are left out, rarest first, until a search with the clue alone no longer lists its page among the first ten,
-for as long as exactly one sentence of the page still fits. The first clue must stay findable, or nobody could begin.
+Clue i is a sentence of page i that names the subject of page i + 1; names, numbers and, where
+needed, the rarest words are hidden. Plain masking is not enough: one search with such a clue finds
+its page, so that no hop is needed. Hence the blur: words are left out, rarest first, until a search
+with the clue alone no longer lists its page among the first ten, for as long as exactly one
+sentence of the page still fits. The first clue must stay findable, or nobody could begin.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ FIRST_HIDDEN = "first clue finds nothing"
 
 _CAPITAL = "A-Z\u00c0-\u00d6\u00d8-\u00de"
 _NAME = re.compile(
-    rf"\b[{_CAPITAL}][\w'’-]*(?:\s+(?:(?:of|the|de|von|van|and|al)\s+){{0,2}}[{_CAPITAL}][\w'’-]*)*"
+    rf"\b[{_CAPITAL}][\w'\u2019-]*(?:\s+(?:(?:of|the|de|von|van|and|al)\s+){{0,2}}[{_CAPITAL}][\w'\u2019-]*)*"
 )
 _YEAR = re.compile(r"\b(?:1[0-9]{3}|20[0-2]\d)\b")
 _NUMBER = re.compile(r"\b\d[\d,.]*\d\b|\b\d\b")
 _DIGITS = re.compile(r"(?<!\w)\d[\w,.]*\w|(?<!\w)\d")
 _KINDS = (("year", _YEAR), ("number", _NUMBER), ("name", _NAME))
-# One private-use character a mark while a sentence is being masked; `Page.of` has removed any from the text.
+# While a sentence is masked, a mark is one private-use character; `Page` has removed any others.
 _BLANK_CHAR = "\ue0ff"
 
 
@@ -142,7 +143,7 @@ class Writer:
         self, doc: int, hop: int, option: Option, names: Sequence[tuple[str, ...]]
     ) -> Clue | None:
         page = self._page(doc)
-        text = mask(option.sentence, names, keep=option.answer, common=page.lower)
+        text = mask(option.sentence, names, keep=option.answer, common=page.common)
         needed = BLANK if option.answer is not None else label(hop + 1)
         left = clue_words(text, self._weight)
         if text.count(BLANK) != (needed == BLANK) or needed not in text or len(left) < LEAST_WORDS:
@@ -159,7 +160,7 @@ class Writer:
         return Clue(text, rank, option)
 
     def _unambiguous(self, page: Page, left: Sequence[str]) -> bool:
-        """Whether exactly one sentence of the page fits the clue, so that every hop has one reading."""
+        """Whether exactly one sentence of the page fits: then the hop has one reading."""
         match = page.match(left, self._weight)
         return match.share >= FIT > match.second
 
@@ -168,13 +169,12 @@ class Writer:
         return listed.index(doc) + 1 if doc in listed else TOP + 1
 
     def _spans(self, doc: int, entities: Sequence[str], rng: Random) -> list[Option]:
-        """Years, numbers and names that stand once in the page: at most `SPANS` of a kind, kinds in drawn order."""
+        """Spans that stand once in the page: at most `SPANS` of a kind, kinds in drawn order."""
         page = self._page(doc)
-        whole = "\n".join(page.sentences)
         found: dict[str, list[Option]] = {kind: [] for kind, _ in _KINDS}
         for sentence in filter(_running_prose, page.sentences):
             for kind, span in spans(sentence, entities):
-                if whole.count(span) == 1:
+                if page.count(span) == 1:
                     found[kind].append(Option(sentence, span))
         drawn: list[Option] = []
         for kind in rng.sample(list(found), len(found)):
@@ -185,8 +185,8 @@ class Writer:
 def spans(sentence: str, entities: Sequence[str]) -> Iterator[tuple[str, str]]:
     """(kind, span) of everything in a sentence that could be an answer.
 
-    Numbers have at least two characters and are not years; names have at least five, do not begin the sentence and
-    share nothing with the walk's entities.
+    Numbers have at least two characters and are not years; names have at least five, do not begin
+    the sentence and share nothing with the walk's entities.
     """
     folded = [entity.lower() for entity in entities]
     for kind, pattern in _KINDS:
@@ -213,16 +213,16 @@ def mask(
     names: Sequence[tuple[str, ...]],
     *,
     keep: str | None = None,
-    common: frozenset[str] = frozenset(),
+    common: Callable[[str], bool] = str.islower,
 ) -> str:
     """`sentence` with names and numbers hidden.
 
     Args:
         sentence: plain text without marks.
-        names: name and aliases of each page on the walk; page i becomes its label ([A], [B], ...), also where only a
-            capitalised word of its name stands.
+        names: name and aliases of each page on the walk; page i becomes its label ([A], [B], ...),
+            also where only a capitalised word of its name stands.
         keep: the answer; becomes the blank.
-        common: words that are not names at the start of a sentence.
+        common: whether a lower-case word is not a name where it begins the sentence.
     """
     text = sentence.replace(keep, _BLANK_CHAR, 1) if keep else sentence
     every = [(name, hop) for hop, group in enumerate(names) for name in group]
@@ -234,7 +234,7 @@ def mask(
         ((group[0], hop) for hop, group in enumerate(names)), key=lambda e: -len(e[0])
     ):
         for word in telling_words(name):
-            text = re.sub(rf"\b{re.escape(word)}(?:'s|’s|s)?\b", _char(hop), text)
+            text = re.sub(rf"\b{re.escape(word)}(?:['\u2019]s|s)?\b", _char(hop), text)
     text = _NAME.sub(lambda found: _hide_name(found, common), text)
     text = _DIGITS.sub("[number]", text)
     for hop in range(len(names)):
@@ -247,10 +247,10 @@ def _char(hop: int) -> str:
     return chr(0xE000 + hop)
 
 
-def _hide_name(found: re.Match[str], common: frozenset[str]) -> str:
+def _hide_name(found: re.Match[str], common: Callable[[str], bool]) -> str:
     """[name] for a run of capitalised words; an ordinary word that begins the sentence stays."""
     first, _, rest = found.group().partition(" ")
     low = first.lower()
-    if found.start() == 0 and (low in STOP or low in common):
+    if found.start() == 0 and (low in STOP or common(low)):
         return f"{first} [name]" if rest else first
     return "[name]"

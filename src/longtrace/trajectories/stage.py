@@ -45,7 +45,7 @@ class Runner:
         self._pages = page_cache()
 
     def attempt(self, question: Question, attempt: int) -> Trajectory:
-        """One attempt of the offline agent, counted from 0; it is shown the question's text alone."""
+        """One attempt of the offline agent, from 0; it is shown the question's text alone."""
         chosen = policy(attempt)
         tools = Tools(
             self._corpus,

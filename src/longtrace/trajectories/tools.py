@@ -1,4 +1,4 @@
-"""The three tools of a search agent: search, open, answer. They record every step and enforce limits.
+"""The three tools of a search agent, search, open and answer; they record steps, enforce limits.
 
 An agent sees a library through these tools alone, so the same class serves a rule-based policy, a
 model that calls tools, and the small fact library of the training stage.
@@ -46,8 +46,8 @@ class Listed(NamedTuple):
 
 
 def equal_weight(word: str) -> float:
-    """Weight 1 for every word that can be searched for, 0 for stop words."""
-    return 0.0 if word in STOP else 1.0
+    """Weight 1 for every word: for libraries that know no document frequencies."""
+    return 1.0
 
 
 class Tools:
@@ -97,11 +97,11 @@ class Tools:
         found = {self._library.key(doc): doc for doc in self._library.search(query, self._k)}
         self._docs |= found
         self._steps.append(Search(query=query, results=tuple(found)))
-        asked = words(query)
+        asked = [word for word in words(query) if word not in STOP]
         return tuple(self._listed(key, doc, asked) for key, doc in found.items())
 
     def open(self, key: str) -> str | None:
-        """Text of a document that a search has listed; None if it was not listed or none may be opened.
+        """Text of a document that a search has listed; None if it was not, or no open is left.
 
         A refusal leaves no step. Opening a document again is free.
         """
