@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from random import Random
+from typing import Any, Literal
 
 import orjson
 import pytest
 
 from longtrace.config import Options
+from longtrace.contexts.export import Config as ExportConfig
+from longtrace.contexts.export import run as export
+from longtrace.contexts.stage import Config as ContextsConfig
+from longtrace.contexts.stage import run as contexts
 from longtrace.corpus.stage import Config as CorpusConfig
 from longtrace.corpus.stage import run as corpus
 from longtrace.records import (
     Answer,
-    Context,
+    Completion,
     Hop,
     Open,
-    Passage,
     Question,
+    Score,
     Search,
-    Tier,
     Trajectory,
 )
-from longtrace.store import Stage, write_json
+from longtrace.statistics import Interval
+from longtrace.store import Stage
+from longtrace.training.reward import Rollout
+from longtrace.training.trl import StepMetrics
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(2)> \"quoted\" 'single' 🦉 "
@@ -30,7 +36,6 @@ HOSTILE = (
 )
 """Title of document 0 and part of the first question: markup, template syntax, right-to-left."""
 DOCUMENTS = 40
-STRATEGIES = ("random", "search", "trajectory-random", "tiered")
 
 
 def key(number: int) -> str:
@@ -46,7 +51,8 @@ def make_corpus(run: Path) -> None:
         {
             "id": key(n),
             "title": title(n),
-            "text": f"{title(n)} is a lake. It flows into {title((n + 1) % DOCUMENTS)} in spring.",
+            "text": f"{title(n)} is a lake.\n\nIt flows into {title((n + 1) % DOCUMENTS)}."
+            * (n % 3 + 1),
             "links": [key((n + 1) % DOCUMENTS)],
         }
         for n in range(DOCUMENTS)
@@ -102,34 +108,69 @@ def trajectory(asked: Question, attempt: int) -> Trajectory:
     )
 
 
-def context(asked: Question, strategy: str) -> Context:
-    gold = [Passage(doc=hop.doc, tier=Tier.GOLD, tokens=300) for hop in asked.hops]
-    tiers = (Tier.READ, Tier.SEEN) if "t" in strategy[:1] else (Tier.FILLER,)
-    others = [
-        Passage(
-            doc=key(10 + n),
-            tier=tiers[n % len(tiers)],
-            tokens=100 + 40 * n,
-            chars=50 if n == 8 else None,
-        )
-        for n in range(9)
-    ]
-    passages = [*gold, *others]
-    Random(asked.id).shuffle(passages)
-    return Context(
-        id=f"{asked.id}-{strategy}",
-        question_id=asked.id,
-        passages=tuple(passages),
-        tokens=sum(p.tokens for p in passages) + 40,
-        budget_tokens=4000,
-        tokenizer="t",
-        strategy=strategy,
-        seed=0,
+def rollout(step: int, sample: int) -> Rollout:
+    right = sample < 2 + step // 5
+    name = HOSTILE if sample == 0 else "Lake Number1"
+    return Rollout(
+        step=step,
+        question=f"question : {HOSTILE} ?",
+        answer="@e3",
+        completion=Completion(example_id="t1", sample=sample, text=f"{name} answer : @e3"),
+        score=Score(
+            outcome=float(right) if sample < 3 else None,
+            rubric=0.5,
+            hit=(name,),
+            missed=("Lake <i>Number2</i>",),
+            problem="" if sample < 3 else "no answer line",
+        ),
+        reward=0.85 * right if sample < 3 else None,
     )
 
 
+def change(decoding: Literal["sampled", "greedy"], measure: str) -> dict[str, Any]:
+    made = {"before": (0.4, 0.35, 0.45), "after": (0.8, 0.75, 0.84), "difference": (0.4, 0.3, 0.5)}
+    intervals = {
+        name: Interval(mean, low, high, 400)._asdict() for name, (mean, low, high) in made.items()
+    }
+    return {"decoding": decoding, "measure": measure, **intervals}
+
+
+def make_training(run: Path) -> None:
+    """The files of a finished training, written with its own records."""
+    config = {"model": None, "steps": 10, "prompts_per_step": 4, "group_size": 4}
+    changes = [change(d, m) for d in ("sampled", "greedy") for m in ("outcome", "rubric")]
+    with Stage(run / "training", config, {}) as stage:
+        metrics = [
+            StepMetrics(
+                step=step,
+                reward=0.05 * step if step != 4 else None,
+                reward_std=0.2,
+                outcome=0.3 + 0.05 * step,
+                rubric=0.9,
+                missing=0.0,
+                no_signal=0.1,
+                clipped=0.0,
+                mean_tokens=8.0,
+                loss=0.0,
+                grad_norm=0.1,
+            )
+            for step in range(1, 11)
+        ]
+        samples = [rollout(step, sample) for step in (0, 5) for sample in range(4)]
+        for name, rows in (("metrics", metrics), ("samples", samples)):
+            lines = [row.model_dump_json() + "\n" for row in rows]
+            (run / "training" / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        stage.finish(evaluation=changes, warmup=None, steps=10)
+
+
 @pytest.fixture(scope="session")
-def empty_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile() -> str:
+    """What a page must show as text and never obey."""
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def corpus_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run in which only the corpus is complete."""
     run = tmp_path_factory.mktemp("runs") / "corpus only"
     run.mkdir(parents=True)
@@ -156,13 +197,8 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for attempt in range(3):
                 stage.accept(trajectory(row, attempt))
         stage.finish()
-    for strategy in STRATEGIES:
-        with Stage(run / "contexts" / strategy, {"strategy": strategy}, {}) as stage:
-            for row in asked:
-                if row.id == "q3":
-                    stage.reject(row.id, "never solved")
-                else:
-                    stage.accept(context(row, strategy))
-            stage.finish()
-    write_json(run / "contexts" / "meta.json", {"config": {"budget_tokens": 4000}})
+    options = Options(run=run, workers=1)
+    contexts(ContextsConfig(budget_tokens=1100), options)
+    export(ExportConfig(holdout=0.2), options)
+    make_training(run)
     return run

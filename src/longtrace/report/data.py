@@ -11,64 +11,69 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, ValidationError, field_validator
+
 import longtrace
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import InputError, RunFolderError
 from longtrace.records import Context, Question, Record
 from longtrace.report import stages
 from longtrace.report.inspector import QuestionView, Titles, inspect
-from longtrace.report.stages import STRATEGIES, StageView, Tally
+from longtrace.report.stages import OFFERED, StageView, Tally
 from longtrace.report.training import Training, read_training
 from longtrace.statistics import Interval
-from longtrace.store import read_records
+from longtrace.store import read_json, read_records
 
-CONTROL = "random-length"
-"""Random documents of the tiered picks' lengths: shows how much of the overlap is length alone."""
 READERS = {"factbook": "The CIA World Factbook", "jsonl": "Documents from a JSONL file"}
 FOLDERS = ("corpus", "questions", "trajectories", "contexts", "dataset", "training")
 
 
-class OverlapRow(Record):
-    """Shares of distractors that name a walk entity, for one strategy."""
+class _FromFile(Record):
+    """What is used of a file that holds more."""
 
-    strategy: str
+    model_config = ConfigDict(extra="ignore")
+
+
+class Shares(_FromFile):
+    """Shares of distractors that name a walk entity, for one strategy, in [0, 1]."""
+
     all: Interval | None
     read: Interval | None
     seen: Interval | None
     distractors: int
-    mean_chars: float | None = None
+    mean_chars: int | None = None
 
 
-class Pair(Record):
-    """The difference between two strategies on the same questions."""
-
-    first: str
-    second: str
-    difference: Interval | None
-    same_set: bool = False
-    """Whether the two picked the same documents, so that no claim can be made."""
-
-
-class Pool(Record):
+class Pool(_FromFile):
     """How the documents an agent touched compare with the room for them."""
 
     tokens: float
     """Mean tokens of READ and SEEN documents."""
-    room: float
-    """Mean tokens left by the gold documents."""
-    fits: float
-    """Share of questions whose whole pool fits in the room."""
-    same: float | None
+    room_tokens: float
+    """Mean tokens that the gold documents leave."""
+    fits: int
+    """Questions whose whole pool fits in the room."""
+    questions: int
+    same: Interval | None
     """Share of the tiered picks that the shuffled pool also picked."""
-
-
-class Overlap(Record):
-    """The overlap table."""
-
-    rows: tuple[OverlapRow, ...]
-    pairs: tuple[Pair, ...]
-    pool: Pool | None
     same_set: bool
+    """Whether tiered and shuffled picks are the same documents for nearly all questions."""
+
+
+class Overlap(_FromFile):
+    """The overlap table, as `longtrace contexts` measured it."""
+
+    detail: dict[str, Shares]
+    paired: dict[str, Interval | None]
+    """`tiered - trajectory-random` -> their difference on the same questions."""
+    pool: Pool | None
+    paper: dict[str, float]
+    notes: tuple[str, ...]
+
+    @field_validator("pool", mode="before")
+    @classmethod
+    def _nothing_is_none(cls, value: object) -> object:
+        return value or None
 
 
 class RunData(Record):
@@ -105,7 +110,7 @@ def read_run(run: Path, questions: int) -> RunData:
     lines = _stages(run, counts)
     if not any(stage.complete for stage in lines):
         raise RunFolderError(f"{run}: no complete stage; run `longtrace corpus --run {run}` first")
-    folders = [run / "contexts" / name for name in STRATEGIES]
+    folders = [run / "contexts" / name for name in OFFERED]
     made = [folder for folder in folders if stages.meta(folder) is not None]
     tokens = _tokens(made[0]) if made else []
     titles, views = _questions(run, questions, counts is not None, made)
@@ -190,4 +195,10 @@ def _overlap(folder: Path) -> Overlap | None:
     path = folder / "overlap.json"
     if stages.meta(folder) is None or not path.is_file():
         return None
-    return None
+    try:
+        return Overlap.model_validate(read_json(path))
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise InputError(
+            f"{path}: {where}: not an overlap table; run `longtrace contexts` again with --fresh"
+        ) from None

@@ -82,9 +82,11 @@ def script_json(value: Mapping[str, Any]) -> Markup:
 
 def within(data: RunData, max_bytes: int) -> RunData:
     """`data` with as many of its first questions as a page of `max_bytes` has room for."""
-    room = max_bytes - len(page(data.model_copy(update={"questions": ()})).encode())
-    kept = 0
-    for question in data.questions:
+    if not data.questions:
+        return data
+    room = max_bytes - len(page(data.model_copy(update={"questions": data.questions[:1]})).encode())
+    kept = 1 if room >= 0 else 0
+    for question in data.questions[1:]:
         room -= len(script_json(question.model_dump(mode="json")).encode()) + 1
         if room < 0:
             break

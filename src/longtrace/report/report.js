@@ -82,7 +82,7 @@
   /** What became of a document in one attempt, in the words of the tiers. */
   function fates(question, attempt) {
     const gold = new Set(question.hops.map((hop) => hop.doc));
-    const opened = new Set(attempt.events.filter((e) => e.kind === "open").flatMap((e) => e.docs));
+    const opened = new Set(attempt.events.filter((e) => e.kind === "open" && e.found).flatMap((e) => e.docs));
     const cited = new Set(attempt.events.filter((e) => e.kind === "answer").flatMap((e) => e.docs));
     return (doc) => {
       if (gold.has(doc)) return "gold";
@@ -149,7 +149,7 @@
   function rows(map) {
     const narrow = window.matchMedia("(max-width: 820px)").matches;
     const count = Math.max(1, Math.ceil(map.blocks.length / (narrow ? 14 : 36)));
-    const room = Math.max(map.budget, map.blocks.reduce((n, b) => n + b[2], 0)) / count;
+    const room = Math.max(map.budget, map.tokens) / count;
     const made = [[]];
     let used = 0;
     map.blocks.forEach((block, i) => {
@@ -175,15 +175,18 @@
       return cell;
     });
     const { made, room } = rows(map);
-    const drawn = made.map((row) => {
-      const line = make("div", { className: "row", role: "presentation" }, ...row.map((i) => cells[i]));
-      const free = room - row.reduce((n, i) => n + map.blocks[i][2], 0);
-      if (free > room * 0.004) {
-        const rest = make("div", { className: "block free", title: `${Math.round(free).toLocaleString("en")} tokens free`, "aria-hidden": "true" });
-        rest.style.flexGrow = free;
-        line.append(rest);
-      }
-      return line;
+    const around = map.tokens - map.blocks.reduce((n, b) => n + b[2], 0);
+    const rest = (tokens, className, text, letter) => {
+      if (tokens < room * 0.002) return [];
+      const cell = make("div", { className: `block ${className}`, title: `${text}: ${plural(Math.round(tokens), "token")}`, "aria-hidden": "true" }, letter);
+      cell.style.flexGrow = tokens;
+      return [cell];
+    };
+    const drawn = made.map((row, i) => {
+      const last = i === made.length - 1;
+      return make("div", { className: "row", role: "presentation" }, ...row.map((b) => cells[b]),
+        ...(last ? rest(around, "ask", "instruction and question", "?") : []),
+        ...(last ? rest(map.budget - map.tokens, "free", "left of the budget", "") : []));
     });
     const box = make("div", { className: "map", role: "listbox", tabIndex: 0, "aria-label": "passages in prompt order", "aria-orientation": "horizontal" }, ...drawn);
     let at = -1;

@@ -8,16 +8,18 @@ are read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from longtrace.contexts.strategies import STRATEGIES
 from longtrace.records import Record, Trajectory
 from longtrace.report.charts import Part
 from longtrace.store import read_json, read_records
 
-STRATEGIES = ("tiered", "trajectory-random", "search", "random")
-"""In the order the page offers them: the method first, then what it is compared with."""
+FORMATS = ("trl", "longtracerl")
+OFFERED = tuple(reversed(STRATEGIES))
+"""Strategies in the order the page offers them: the method first, then what it is compared with."""
 
 
 class Reason(NamedTuple):
@@ -147,26 +149,58 @@ def trajectories_stage(run: Path, counts: Tally | None) -> StageView:
 
 
 def contexts_stages(run: Path) -> list[StageView]:
-    """Contexts made, one line a strategy that is there."""
+    """Contexts made, one line for all strategies that kept and dropped the same questions."""
     command = f"longtrace contexts --run {run}"
-    found = {name: meta(run / "contexts" / name) for name in STRATEGIES}
-    made = {name: value for name, value in found.items() if value is not None}
-    if not made:
+    if meta(run / "contexts") is None:
         return [StageView(verb="contexts", name="Contexts", command=command)]
+    alike: dict[str, tuple[dict[str, Any], list[str]]] = {}
+    for name in OFFERED:
+        value = meta(run / "contexts" / name)
+        if value is not None:
+            key = repr((value["count"], sorted(value["rejected"].items())))
+            alike.setdefault(key, (value, []))[1].append(name)
     return [
-        _counted("contexts", f"Contexts, {name}", "contexts", run, value, "")
-        for name, value in made.items()
+        _counted("contexts", "Contexts", "each" if len(names) > 1 else "", run, value, _and(names))
+        for value, names in alike.values()
     ]
 
 
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def dataset_stages(run: Path) -> list[StageView]:
-    """Rows exported."""
-    return [StageView(verb="export", name="Dataset", command=f"longtrace export --run {run}")]
+    """Rows exported, one line a format that is there."""
+    found = {name: meta(run / "dataset" / name) for name in FORMATS}
+    lines = []
+    for name, value in found.items():
+        if value is not None:
+            splits = value.get("splits", {})
+            note = ", ".join(f"{rows:,} {split}" for split, rows in splits.items())
+            lines.append(_counted("export", f"Dataset, {name}", "rows", run, value, note))
+    return lines or [
+        StageView(verb="export", name="Dataset", command=f"longtrace export --run {run}")
+    ]
 
 
 def training_stage(run: Path) -> StageView:
-    """Rollouts."""
-    return StageView(verb="train", name="Training", command=f"longtrace train --run {run}")
+    """Updates made."""
+    command = f"longtrace train --run {run}"
+    found = meta(run / "training")
+    if found is None:
+        return StageView(verb="train", name="Training", command=command)
+    config = found["config"]
+    steps, prompts, group = (config[k] for k in ("steps", "prompts_per_step", "group_size"))
+    return StageView(
+        verb="train",
+        name="Training",
+        command=command,
+        complete=True,
+        kept=steps,
+        unit="updates",
+        parts=(Part("done", steps, "kept-tone"), Part("left", 0, "drop-tone")),
+        note=f"{steps * prompts * group:,} rollouts: {prompts} prompts an update, {group} each",
+    )
 
 
 def _counted(

@@ -10,30 +10,24 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import orjson
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from longtrace.contexts.overlap import CONTROL, PAIRS
+from longtrace.contexts.strategies import STRATEGIES
 from longtrace.report import charts
 from longtrace.report.charts import Part, Scale
-from longtrace.report.data import CONTROL, Overlap, OverlapRow, Pair, Pool, RunData
+from longtrace.report.data import Overlap, Pool, RunData, Shares
 from longtrace.report.inspector import QuestionView
 from longtrace.report.stages import Reason, StageView
-from longtrace.report.training import Change, Group, Training
+from longtrace.report.training import Group, Training
 from longtrace.statistics import Interval
+from longtrace.training.stage import Change
 
-PAPER = {"random": 0.0135, "search": 0.15, "trajectory-random": 0.4216, "tiered": 0.5003}
-"""Share of distractors with a gold entity in the paper's overlap table (arXiv 2605.31584)."""
 NOTHING = "\u2013"
-CAUTION = (
-    "Half of Read > Seen follows from how the offline agent works: it opens the results that name "
-    "the entity it is following, and that entity is usually gold. This table shows that the "
-    "pipeline does what it says. It is no evidence for the paper's claim about agents driven by "
-    "language models. The paper's figures come from another corpus, other questions and another "
-    "agent."
-)
-SAME_SET = (
-    "For nearly all questions everything the agent read and saw fits into the budget, so tiered "
-    "and trajectory-random hold the same documents. No difference between the two can be claimed "
-    "at this budget."
+MEASURES = {"outcome": "Right answers", "rubric": "Entities named"}
+OTHERS = (
+    "The paper's figures come from another corpus, other questions, an agent driven by a language "
+    "model and contexts of 128K tokens. They are there for the order, not for the level."
 )
 
 
@@ -65,6 +59,7 @@ class Cell(NamedTuple):
     value: str
     range: str
     drawing: Markup
+    remark: str = ""
 
 
 class OverlapLine(NamedTuple):
@@ -93,15 +88,17 @@ class OverlapPart(NamedTuple):
     rows: list[OverlapLine]
     axis: Markup
     pairs: list[PairLine]
-    warnings: list[str]
-    notes: list[str]
+    pairs_axis: Markup | None
+    warnings: list[Markup]
+    notes: list[Markup]
 
 
 class ChangeLine(NamedTuple):
     """A measure before and after training."""
 
     name: str
-    cells: tuple[Cell | None, Cell | None]
+    cells: tuple[Cell | None, ...]
+    """Before, after, difference."""
     questions: str
 
 
@@ -112,7 +109,8 @@ class TrainingPart(NamedTuple):
     curves: Markup | None
     changes: list[ChangeLine]
     axis: Markup
-    notes: tuple[str, ...]
+    difference_axis: Markup
+    notes: list[Markup]
     rollouts: tuple[Group, ...]
 
 
@@ -162,15 +160,17 @@ def tiles(data: RunData) -> list[Tile]:
     if data.tally and data.tally.questions:
         solved, asked = data.tally.solved, data.tally.questions
         found.append(
-            Tile("Solved by the agent", f"{solved / asked:.0%}", f"{solved:,} of {asked:,}")
+            Tile("Solved by the agent", f"{100 * solved / asked:.0f} %", f"{solved:,} of {asked:,}")
         )
     if data.context_tokens is not None:
         detail = f"{data.context_count:,} contexts, {data.context_strategy}"
         found.append(Tile("Tokens a context", _short(data.context_tokens), detail))
-    change = data.training.changes[0] if data.training and data.training.changes else None
+    changes = data.training.changes if data.training else ()
+    change = next((c for c in changes if c.measure == "outcome"), None)
     if change and change.before and change.after:
-        value = f"{change.before.mean:.2f} → {change.after.mean:.2f}"
-        found.append(Tile(f"{change.name}, trained", value, f"held out, n = {change.after.n:,}"))
+        value = f"{change.before.mean:.2f} \u2192 {change.after.mean:.2f}"
+        detail = f"{change.decoding}, held out, n = {change.after.n:,}"
+        found.append(Tile("Accuracy, before \u2192 after", value, detail))
     return found
 
 
@@ -223,37 +223,52 @@ def _ends(intervals: Iterable[Interval | None]) -> list[float]:
 
 
 def _overlap(overlap: Overlap) -> OverlapPart:
-    shown = [cell for row in overlap.rows for cell in (row.all, row.read, row.seen)]
-    scale = charts.covering([*_ends(shown), *(100 * share for share in PAPER.values())])
-    notes = [_pool(overlap.pool)] if overlap.pool else []
-    pairs = overlap.pairs
-    spread = charts.covering(_ends(pair.difference for pair in pairs))
+    rows = {name: overlap.detail[name] for name in (*STRATEGIES, CONTROL) if name in overlap.detail}
+    shown = [cell for row in rows.values() for cell in (row.all, row.read, row.seen)]
+    scale = charts.covering([*_ends(shown), *(100 * share for share in overlap.paper.values())])
+    spread = charts.covering(_ends(overlap.paired.values()))
+    same = overlap.pool is not None and overlap.pool.same_set
+    pairs = {f"{a} - {b}": (a, b) for a, b in PAIRS}
+    notes = [prose(note) for note in overlap.notes]
+    told = [prose(_pool(overlap.pool))] if overlap.pool else []
     return OverlapPart(
-        rows=[_overlap_line(row, scale) for row in overlap.rows],
+        rows=[
+            _overlap_line(name, row, scale, overlap.paper.get(name)) for name, row in rows.items()
+        ],
         axis=charts.axis(scale, " %"),
-        pairs=[_pair(pair, spread) for pair in pairs],
-        warnings=[SAME_SET] if overlap.same_set else [],
-        notes=[*notes, CAUTION],
+        pairs=[
+            _pair(pairs[name], overlap.paired[name], spread, same_set=same)
+            for name in pairs
+            if name in overlap.paired
+        ],
+        pairs_axis=charts.axis(spread, "") if any(overlap.paired.values()) else None,
+        warnings=notes[:1] if same else [],
+        notes=[*told, *notes[1 if same else 0 :], prose(OTHERS)],
     )
 
 
-def _overlap_line(row: OverlapRow, scale: Scale) -> OverlapLine:
-    paper = PAPER.get(row.strategy)
-    tone = "strong" if row.strategy == "tiered" else "ink"
+def prose(text: str) -> Markup:
+    """A sentence, escaped, with what stands between backticks as code."""
+    pieces = [
+        charts.element("code", piece) if number % 2 else escape(piece)
+        for number, piece in enumerate(text.split("`"))
+    ]
+    return Markup("").join(pieces)
+
+
+def _overlap_line(name: str, row: Shares, scale: Scale, paper: float | None) -> OverlapLine:
+    tone = "strong" if name == "tiered" else "ink"
     drawn = (
         (row.all, tone, paper, "all"),
         (row.read, "read", None, "read"),
         (row.seen, "seen", None, "seen"),
     )
     cells = tuple(
-        _share(cell, scale, f"{row.strategy}, {name} distractors", colour, published)
-        if cell
-        else None
-        for cell, colour, published, name in drawn
+        _share(cell, scale, f"{name}, {kind} distractors", colour, published) if cell else None
+        for cell, colour, published, kind in drawn
     )
-    count = NOTHING if row.distractors is None else f"{row.distractors:,}"
     published = "" if paper is None else f"{100 * paper:.2f} %"
-    return OverlapLine(row.strategy, row.strategy == CONTROL, cells, count, published)
+    return OverlapLine(name, name == CONTROL, cells, f"{row.distractors:,}", published)
 
 
 def _share(
@@ -267,33 +282,38 @@ def _share(
     )
 
 
-def _pair(pair: Pair, scale: Scale) -> PairLine:
-    name = f"{pair.first} \u2212 {pair.second}"
-    if pair.difference is None:
+def _pair(
+    names: tuple[str, str], difference: Interval | None, scale: Scale, *, same_set: bool
+) -> PairLine:
+    name = " \u2212 ".join(names)
+    if difference is None:
         return PairLine(name, NOTHING, "", None, "no question has both")
-    value, bounds = f"{100 * pair.difference.mean:+.1f} points", _bounds(pair.difference, sign="+")
-    drawing = charts.whisker(_percents(pair.difference), scale, f"{name}: {value} {bounds}")
-    remark = "" if pair.difference.excludes_zero else "not significant"
-    return PairLine(
-        name, value, bounds, drawing, "the same set: no claim" if pair.same_set else remark
-    )
+    value, bounds = f"{100 * difference.mean:+.1f} points", _bounds(difference, sign="+")
+    if same_set and names == PAIRS[-1]:
+        return PairLine(name, NOTHING, "", None, "the same set: no claim")
+    drawing = charts.whisker(_percents(difference), scale, f"{name}: {value} {bounds}")
+    remark = "" if difference.excludes_zero else "not significant"
+    return PairLine(name, value, bounds, drawing, remark)
 
 
 def _pool(pool: Pool) -> str:
     same = (
         ""
         if pool.same is None
-        else f" Of the tiered picks, trajectory-random also picked {pool.same:.0%}."
+        else f" {100 * pool.same.mean:.0f} % of the `tiered` picks are in both."
     )
     return (
         f"What the agent read and saw holds {_short(pool.tokens)} tokens a question on average; "
-        f"the gold documents leave room for {_short(pool.room)}. For {pool.fits:.0%} of the "
-        f"questions all of it fits.{same}"
+        f"the gold documents leave room for {_short(pool.room_tokens)}. In {pool.fits:,} of "
+        f"{pool.questions:,} questions all of it fits, and then `trajectory-random` and `tiered` "
+        f"are one set.{same}"
     )
 
 
 def _training(training: Training) -> TrainingPart:
-    scale = charts.covering(_ends(i for c in training.changes for i in (c.before, c.after)))
+    changes = training.changes
+    scale = charts.covering(_ends(i for c in changes for i in (c.before, c.after)))
+    spread = charts.covering(_ends(c.difference for c in changes))
     last = {name: values[-1] for name, values in training.series.items() if values}
     said = ", ".join(f"{name} {value:.2f}" for name, value in last.items() if value is not None)
     drawn = (
@@ -304,17 +324,26 @@ def _training(training: Training) -> TrainingPart:
     return TrainingPart(
         about=training.about,
         curves=drawn,
-        changes=[_change(change, scale) for change in training.changes],
+        changes=[_change(change, scale, spread) for change in changes],
         axis=charts.axis(scale, " %"),
-        notes=training.notes,
+        difference_axis=charts.axis(spread, ""),
+        notes=[prose(note) for note in training.notes],
         rollouts=training.groups,
     )
 
 
-def _change(change: Change, scale: Scale) -> ChangeLine:
-    def cell(interval: Interval | None, tone: str, when: str) -> Cell | None:
-        return _share(interval, scale, f"{change.name} {when}", tone) if interval else None
-
-    n = (change.after or change.before or Interval(0, None, None, 0)).n
-    cells = (cell(change.before, "ink", "before"), cell(change.after, "strong", "after"))
-    return ChangeLine(change.name, cells, f"{n:,}")
+def _change(change: Change, scale: Scale, spread: Scale) -> ChangeLine:
+    name = f"{MEASURES.get(change.measure, change.measure)}, {change.decoding}"
+    before, after, difference = change.before, change.after, change.difference
+    moved = None
+    if difference is not None:
+        value, bounds = f"{100 * difference.mean:+.1f}", _bounds(difference, sign="+")
+        drawing = charts.whisker(_percents(difference), spread, f"{name}: {value} {bounds}")
+        moved = Cell(value, bounds, drawing, "" if difference.excludes_zero else "not significant")
+    cells = (
+        _share(before, scale, f"{name}, before") if before else None,
+        _share(after, scale, f"{name}, after", "strong") if after else None,
+        moved,
+    )
+    shown = after or before
+    return ChangeLine(name, cells, f"{shown.n:,}" if shown else NOTHING)
