@@ -215,10 +215,13 @@
     const keys = Object.keys(data.tiers).map((name) => {
       const mine = map.blocks.filter((block) => block[1] === name);
       if (!mine.length) return null;
-      const share = mine.reduce((n, b) => n + b[2], 0) / all;
+      const share = mine.reduce((n, b) => n + b[2], 0) / map.tokens;
       return make("span", { className: "key" }, swatch(name), `${tier(name).name}: ${plural(mine.length, "passage")}, ${percent(share)} of the tokens`);
     });
-    return make("div", { className: "legend" }, ...keys);
+    const around = map.tokens - all;
+    const ask = make("span", { className: "key" }, make("i", { className: "ask", "aria-hidden": "true" }, "?"),
+      `instruction and question: ${plural(around, "token")}`);
+    return make("div", { className: "legend" }, ...keys, around > 0 ? ask : null);
   }
 
   // ---------------------------------------------------------------------------------- inspector
