@@ -294,11 +294,13 @@ def _round(value: float | None) -> float | None:
 
 def text(table: Mapping[str, Any]) -> list[RenderableType]:
     """The table of `measure` for people, in percent."""
-    columns = Table(title="distractors that hold a gold entity", title_justify="left", box=SIMPLE)
-    columns.add_column("strategy")
-    columns.add_column("tier")
-    for heading in ("% [95 % CI]", "distractors", "mean chars", "paper %"):
-        columns.add_column(heading, justify="right")
+    columns = Table(
+        title="share of distractors that hold a gold entity", title_justify="left", box=SIMPLE
+    )
+    for heading in ("strategy", "tier"):
+        columns.add_column(heading, no_wrap=True)
+    for heading in ("% [95 % CI]", "n", "mean chars", "paper"):
+        columns.add_column(heading, justify="right", no_wrap=True)
     for name, detail in table["detail"].items():
         paper = f"{100 * table['paper'][name]:.2f}" if name in table["paper"] else ""
         chars = f"{detail['mean_chars']:,}" if detail["mean_chars"] else "-"

@@ -1,0 +1,88 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longtrace.contexts import overlap
+from longtrace.contexts.strategies import STRATEGIES
+from longtrace.corpus.corpus import Corpus
+from longtrace.records import Context, Passage, Tier
+from longtrace.store import read_json, read_records
+
+from .conftest import DOCUMENTS, document, name, question
+
+Table = dict[str, Any]
+
+
+@pytest.fixture
+def table(packed: Path) -> Table:
+    found: Table = read_json(packed / "contexts" / "overlap.json")
+    return found
+
+
+def holds(passage: Passage, gold: list[str]) -> bool:
+    """By hand: the names are made so that plain `in` is a whole-word test."""
+    row = document(int(passage.doc[1:]))
+    text = f"{row['title']} {str(row['text'])[: passage.chars]}"
+    return any(entity in text for entity in gold)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_shares_are_those_counted_by_hand(strategy: str, packed: Path, table: Table) -> None:
+    shares, n = [], 0
+    for context in read_records(packed / "contexts" / strategy / "data.jsonl", Context):
+        gold = [hop.entity for hop in question(int(context.question_id[1:])).hops]
+        hits = [holds(p, gold) for p in context.passages if p.tier is not Tier.GOLD]
+        shares.append(sum(hits) / len(hits))
+        n += len(hits)
+    assert table["overlap"][strategy]["all"] == pytest.approx(sum(shares) / len(shares), abs=1e-6)
+    assert table["overlap"][strategy]["distractors"] == n
+
+
+def test_strategies_without_a_tier_have_no_share_for_it(
+    table: Table,
+) -> None:
+    for strategy in ("random", "search"):
+        assert table["overlap"][strategy]["read"] is None
+        assert table["overlap"][strategy]["seen"] is None
+    assert table["overlap"]["tiered"]["read"] is not None
+    assert set(table["overlap"]) == set(STRATEGIES)
+    assert set(table["control"]) == {overlap.CONTROL}
+    assert len(table["paired"]) == 3
+
+
+def test_a_cut_passage_is_judged_by_what_is_kept(packed: Path) -> None:
+    corpus = Corpus.open(packed / "corpus")
+    asked, text = question(0), corpus.text(corpus.id("d22"))
+    at = text.index(name(0))
+    for chars, expected in ((None, True), (at + len(name(0)), True), (at, False)):
+        passage = Passage(doc="d22", tier=Tier.READ, tokens=1, chars=chars)
+        assert overlap.holds_gold(passage, asked, corpus) is expected
+
+
+def test_where_the_pool_fits_the_table_makes_no_claim(fresh_run: Path, table: Table) -> None:
+    from longtrace.config import Options
+    from longtrace.contexts.stage import Config, run
+
+    result = run(Config(budget_tokens=20_000), Options(run=fresh_run, workers=1))
+    assert result.json["pool"]["same_set"] is True
+    assert result.json["pool"]["same"]["mean"] == 1
+    assert any("says nothing" in note for note in result.json["notes"])
+    lines = [line for line in result.text if isinstance(line, str)]
+    assert any("not comparable" in line for line in lines)
+    assert table["pool"]["same_set"] is False
+
+
+def test_the_offline_agent_is_named_as_a_reason_for_caution(
+    table: Table,
+) -> None:
+    assert any("offline agent" in note for note in table["notes"])
+
+
+def test_length_matched_documents_have_about_the_lengths_of_the_tiered_ones(
+    table: Table,
+) -> None:
+    lengths = [len(str(document(doc)["text"])) for doc in range(DOCUMENTS)]
+    matched, tiered = (table["detail"][s]["mean_chars"] for s in (overlap.CONTROL, "tiered"))
+    assert min(lengths) <= matched <= max(lengths)
+    assert matched == pytest.approx(tiered, rel=0.25)
