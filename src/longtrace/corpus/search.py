@@ -82,7 +82,7 @@ class SearchIndex:
 
     def search(self, query: str, k: int) -> list[int]:
         """Ids of the best `k` documents for any words of `query`, best first."""
-        asked = words(query)
+        asked = words(query.replace("_", " "))  # a joined word would be asked as a phrase
         kept = [word for word in asked if word not in STOP_WORDS] or asked
         if not kept or k < 1:
             return []
