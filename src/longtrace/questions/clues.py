@@ -1,9 +1,9 @@
 """What a clue is, and how it is matched with a page: a sentence with names and rare words masked.
 
 The writer masks (`questions.write`), the agent fills in (`trajectories.agent`); both need the same
-reading of a clue, so it stands here. A clue holds these marks: `[A]`, `[B]`, ... for the subjects of
-the walk's pages in order, `[name]` and `[number]` for other names and numbers, `…` for a word left
-out, `____` for the answer.
+reading of a clue, so it stands here. A clue holds these marks: `[A]`, `[B]`, ... for the subjects
+of the walk's pages in order, `[name]` and `[number]` for other names and numbers, `…` for a word
+left out, `____` for the answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from longtrace.text import sentences, words
+from longtrace.text import STOP_WORDS, sentences, words
 
 Weight = Callable[[str], float]
 """Weight of a lower-case word, > 0; rare words weigh more."""
@@ -30,17 +30,11 @@ LONGEST = 420
 MAX_HOPS = 25
 """Labels run from [A] to [Z], one a page."""
 
-_STOP = """
-a an the of and or to in on at by for from with as is are was were be been being it its this that
-these those he she his her they their them him which who whom whose what when where how than then
-there here not no nor but so if into over under after before between during such also more most
-other some many much any all both each only own same very can could will would should may might
-must has have had having do does did about against through while up down out off again further once
-because until above below one two three first second new we i you our your us name number note
-however including include includes included among within since became become used use known called
-made time
+_VAGUE = """
+among became become called first however include included includes including known made many much
+name new note number one second since three time two us use used
 """
-STOP = frozenset(_STOP.split())
+STOP = STOP_WORDS | frozenset(_VAGUE.split())
 """Words too common to tell one sentence from another, and the words of the marks."""
 
 _MARK = re.compile(r"(\[[A-Z]\]|\[name\]|\[number\]|____|…)")

@@ -111,7 +111,7 @@ class Agent:
         self._read: dict[str, Page] = {}
 
     def run(self, text: str) -> None:
-        """Work on the question `text`; the tools hold the steps, with an answer if one was found."""
+        """Work on the question `text`; the tools hold the steps, and the answer if there is one."""
         self._clues = parse(text)
         self._words = [clue_words(clue, self._weight) for clue in self._clues]
         for hop in self._anchors():
