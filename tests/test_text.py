@@ -93,3 +93,11 @@ def test_paragraph_spans_cover_the_text_between_blank_lines() -> None:
 
 def test_words_are_lower_case_runs() -> None:
     assert words("The U.S., 1984!") == ["the", "u", "s", "1984"]
+
+
+def test_a_sign_that_stands_for_letters_is_folded_like_them() -> None:
+    assert normalise("℠ 5 kHz ㎑") == " sm 5 khz khz "
+
+
+def test_a_dot_inside_a_katakana_name_ends_no_sentence() -> None:
+    assert normalise("ソニック・ザ") == " ソ ニ ッ ク ザ "

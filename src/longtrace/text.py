@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 _FOLD = str.maketrans(
     {
@@ -39,13 +40,22 @@ without would you your
 """
 STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 """English function words: dropped from queries, never part of a clue's statistics."""
-_INITIALS = re.compile(r"\b(?:[^\W\d_]\.){2,}(?!\w\w)")
+_INITIALS = re.compile(r"\.(?<=\b[^\W\d_]\.)(?:[^\W\d_]\.)+(?!\w\w)")  # literal first: fast
 _POSSESSIVE = re.compile(r"'s\b")
 _NO_SPACES = (
     "\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 )
-_TOKEN = re.compile(
-    rf"[{_NO_SPACES}]|[^\W{_NO_SPACES}]+(?:\+\+|[+#](?!\w))?|(?<=\w\w\w)[.!?][\"')\]]*(?=\s)|\n\s*\n"
+_SINGLE = re.compile(f"[{_NO_SPACES}]")
+_NON_ASCII = re.compile(r"[^\x00-\x7f]+")
+_SENTENCE_MARK = re.compile(r"[.!?](?<=\w\w\w.)[\"')\]]*(?=\s)|\n\s*\n")
+_AFTER = rf"[^\W{_NO_SPACES}]"
+_SUFFIX = re.compile(rf"\+\+(?<={_AFTER}\+\+)|[+#](?<={_AFTER}.)(?!\w)")
+_MARK, _PLUS, _SHARP = "\x01", "\x02", "\x03"
+_STAND_INS = re.compile(f"[{_MARK}{_PLUS}{_SHARP}]")
+_SUFFIXES = {"++": f"{_PLUS}{_PLUS} ", "+": f"{_PLUS} ", "#": f"{_SHARP} "}
+_BYTES = bytes(
+    b if b >= 0x80 or chr(b).isalnum() or chr(b) == "_" else {1: 0x7C, 2: 0x2B, 3: 0x23}.get(b, 32)
+    for b in range(256)
 )
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(\[]?[A-Z0-9])|\n\s*\n")
@@ -56,7 +66,18 @@ def fold(text: str) -> str:
     """`text` in lower case, without accents or width variants."""
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKD", text.casefold())
+    folded = _NON_ASCII.sub(_folded, text)
+    return folded.lower() if folded.isascii() else folded.casefold()
+
+
+def _folded(match: re.Match[str]) -> str:
+    return _fold_run(match.group())
+
+
+@lru_cache(maxsize=65_536)
+def _fold_run(run: str) -> str:
+    """A run of characters beyond ASCII, folded: each of them folds alone, so runs are cached."""
+    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", run).casefold())
     return "".join(c for c in text if not unicodedata.combining(c)).translate(_FOLD)
 
 
@@ -65,12 +86,25 @@ def normalise(text: str) -> str:
     folded = fold(text)
     if "." in folded:
         folded = _INITIALS.sub(lambda m: m.group().replace(".", ""), folded)
-    folded = _POSSESSIVE.sub("", folded)
-    words = (
-        w if w[0].isalnum() or w[0] == "_" else "|"
-        for w in _TOKEN.findall(unicodedata.normalize("NFKC", folded))
-    )
-    return f" {' '.join(words)} "
+    folded = unicodedata.normalize("NFKC", _POSSESSIVE.sub("", folded))
+    folded = _SENTENCE_MARK.sub(f" {_MARK} ", _STAND_INS.sub("-", folded))
+    if "+" in folded or "#" in folded:
+        folded = _SUFFIX.sub(lambda m: _SUFFIXES[m.group()], folded)
+    if not folded.isascii():
+        folded = _NON_ASCII.sub(_words_of_match, folded)
+    spaced = folded.encode("utf-8", "replace").translate(_BYTES).decode()
+    return f" {' '.join(spaced.split())} "
+
+
+def _words_of_match(match: re.Match[str]) -> str:
+    return _words_of_run(match.group())
+
+
+@lru_cache(maxsize=65_536)
+def _words_of_run(run: str) -> str:
+    """A folded run of characters beyond ASCII, with spaces for what is no letter or digit."""
+    text = "".join(c if c.isalnum() else " " for c in run)
+    return _SINGLE.sub(r" \g<0> ", text)
 
 
 def normalise_name(name: str) -> str:
