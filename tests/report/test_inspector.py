@@ -21,6 +21,7 @@ from longtrace.report.inspector import (
     highlight,
     hop_views,
     map_view,
+    one_clue_a_line,
     shorten,
 )
 
@@ -59,6 +60,20 @@ def test_a_name_that_is_only_space_marks_nothing() -> None:
 @given(st.text(), st.integers(1, 50))
 def test_shortened_text_fits(text: str, chars: int) -> None:
     assert len(shorten(text, chars)) <= chars
+
+
+def test_a_question_is_broken_after_each_clue_and_its_quote() -> None:
+    text = 'A says: "x y" B says: "z". What is ____?'
+    assert one_clue_a_line(text, ["x y", "z"]) == 'A says: "x y"\nB says: "z".\nWhat is ____?'
+
+
+def test_a_question_without_its_clues_stays_one_line() -> None:
+    assert one_clue_a_line("What is it?", ["absent"]) == "What is it?"
+
+
+@given(st.text(), st.lists(st.text(), max_size=3))
+def test_breaking_lines_changes_white_space_only(text: str, clues: list[str]) -> None:
+    assert one_clue_a_line(text, clues).split() == text.split()
 
 
 def test_each_hop_marks_the_next_entity_and_the_last_marks_the_answer() -> None:

@@ -123,9 +123,10 @@ def whisker(
 
 
 def axis(scale: Scale, unit: str) -> Markup:
-    """Tick labels under a column of whiskers."""
+    """Tick labels under a column of whiskers; every second one where there are five or more."""
     labels = []
-    for value in ticks(scale):
+    shown = ticks(scale)
+    for value in shown if len(shown) < 5 else shown[::2]:
         at = scale(value)
         anchor = "start" if at < 2 else "end" if at > 98 else "middle"
         text = f"{value:g}{unit}"

@@ -128,6 +128,24 @@ def highlight(sentence: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(re.split(rf"(?<!\w)({words})(?!\w)", sentence, flags=re.IGNORECASE))
 
 
+def one_clue_a_line(text: str, clues: Iterable[str]) -> str:
+    """`text` with a line break after each clue and the marks that close it.
+
+    Unchanged unless all clues stand in it, in order.
+    """
+    lines, start = [], 0
+    for clue in clues:
+        at = text.find(clue, start)
+        if at < 0 or not clue:
+            return text
+        end = at + len(clue)
+        while end < len(text) and not text[end].isspace():
+            end += 1
+        lines.append(text[start:end].strip())
+        start = end
+    return "\n".join(line for line in (*lines, text[start:].strip()) if line)
+
+
 def hop_views(question: Question, titles: Titles) -> tuple[HopView, ...]:
     """The walk, each evidence sentence with the next entity marked, the last with the answer."""
     names: list[Sequence[str]] = [(hop.entity, *hop.aliases) for hop in question.hops[1:]]
@@ -200,7 +218,7 @@ def inspect(
     return [
         QuestionView(
             id=question.id,
-            text=question.text,
+            text=one_clue_a_line(question.text, question.clues),
             answer=question.answer,
             writer=question.writer,
             hops=hops[question.id],

@@ -260,9 +260,10 @@
     const options = found.map(({ question, solved }, i) => {
       const sign = !question.attempts.length ? "·" : solved ? "✓" : "✗";
       const name = !question.attempts.length ? "no attempts" : solved ? "solved" : "never solved";
-      const option = make("li", { role: "option", id: `q-${i}` },
+      const option = make("li", { role: "option", id: `q-${i}`, "aria-selected": "false" },
         make("span", { className: solved ? "right" : "wrong", title: name, "aria-label": name }, sign),
-        make("span", { dir: "auto" }, `${i + 1}. ${question.text}`));
+        make("span", {}, `${i + 1}. `, isolate(title(question.hops[0].doc)), " → ", isolate(title(question.hops.at(-1).doc)),
+          make("span", { className: "soft", dir: "auto" }, question.answer)));
       option.addEventListener("click", () => choose(i));
       return option;
     });
