@@ -16,20 +16,7 @@ from longtrace.corpus.stage import run as corpus
 from longtrace.records import Answer, Hop, Open, Question, Record, Search, Trajectory
 from longtrace.store import Stage
 
-WORDS = [
-    "river",
-    "stone",
-    "harbour",
-    "mill",
-    "bridge",
-    "copper",
-    "orchard",
-    "winter",
-    "market",
-    "lantern",
-    "road",
-    "grain",
-]
+WORDS = ["river", "stone", "harbour", "mill", "bridge", "copper", "orchard", "winter", "lantern"]
 DOCUMENTS = 60
 BUDGET = 2_000
 

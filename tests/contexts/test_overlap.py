@@ -1,15 +1,19 @@
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from longtrace.config import Options
 from longtrace.contexts import overlap
+from longtrace.contexts.stage import Config, run
 from longtrace.contexts.strategies import STRATEGIES
 from longtrace.corpus.corpus import Corpus
 from longtrace.records import Context, Passage, Tier
 from longtrace.store import read_json, read_records
 
-from .conftest import DOCUMENTS, document, name, question
+from .conftest import BUDGET, DOCUMENTS, document, name, question
 
 Table = dict[str, Any]
 
@@ -61,9 +65,6 @@ def test_a_cut_passage_is_judged_by_what_is_kept(packed: Path) -> None:
 
 
 def test_where_the_pool_fits_the_table_makes_no_claim(fresh_run: Path, table: Table) -> None:
-    from longtrace.config import Options
-    from longtrace.contexts.stage import Config, run
-
     result = run(Config(budget_tokens=20_000), Options(run=fresh_run, workers=1))
     assert result.json["pool"]["same_set"] is True
     assert result.json["pool"]["same"]["mean"] == 1
@@ -86,3 +87,16 @@ def test_length_matched_documents_have_about_the_lengths_of_the_tiered_ones(
     matched, tiered = (table["detail"][s]["mean_chars"] for s in (overlap.CONTROL, "tiered"))
     assert min(lengths) <= matched <= max(lengths)
     assert matched == pytest.approx(tiered, rel=0.25)
+
+
+def test_the_table_reads_the_same_when_it_comes_from_its_file(fresh_run: Path) -> None:
+    config, options = Config(budget_tokens=BUDGET), Options(run=fresh_run, workers=1)
+    shown = []
+    for _ in range(2):
+        console = Console(file=StringIO(), width=80)
+        for item in run(config, options).text:
+            console.print(item)
+        shown.append(console.file.getvalue())  # type: ignore[attr-defined]
+    assert shown[0] == shown[1]
+    rows = [line.split()[0] for line in shown[0].splitlines() if " all " in line]
+    assert rows == [*STRATEGIES, overlap.CONTROL]

@@ -20,7 +20,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from longtrace.contexts.assemble import Bench
-from longtrace.contexts.strategies import pool, shuffled
+from longtrace.contexts.strategies import STRATEGIES, pool, shuffled
 from longtrace.corpus.corpus import Corpus
 from longtrace.records import Context, Passage, Question, Tier, Trajectory
 from longtrace.statistics import Interval, mean_ci, paired_ci
@@ -301,7 +301,8 @@ def text(table: Mapping[str, Any]) -> list[RenderableType]:
         columns.add_column(heading, no_wrap=True)
     for heading in ("% [95 % CI]", "n", "mean chars", "paper"):
         columns.add_column(heading, justify="right", no_wrap=True)
-    for name, detail in table["detail"].items():
+    for name in (name for name in (*STRATEGIES, CONTROL) if name in table["detail"]):
+        detail = table["detail"][name]
         paper = f"{100 * table['paper'][name]:.2f}" if name in table["paper"] else ""
         chars = f"{detail['mean_chars']:,}" if detail["mean_chars"] else "-"
         columns.add_row(
@@ -311,7 +312,8 @@ def text(table: Mapping[str, Any]) -> list[RenderableType]:
             if detail[tier]:
                 columns.add_row("", tier.upper(), _percent(detail[tier]), f"{detail['n'][tier]:,}")
     lines: list[RenderableType] = [columns]
-    lines += [_difference(pair, found, table) for pair, found in table["paired"].items()]
+    pairs = [f"{a} - {b}" for a, b in PAIRS]
+    lines += [_difference(p, table["paired"][p], table) for p in pairs if p in table["paired"]]
     if found := table["pool"]:
         same = f"{100 * found['same']['mean']:.0f}" if found["same"] else "-"
         lines.append(

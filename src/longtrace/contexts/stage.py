@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 from pydantic import Field
 
+import longtrace
 from longtrace.config import Config as StageConfig
 from longtrace.config import Options, Result
 from longtrace.contexts import overlap, render
@@ -195,7 +196,7 @@ def _write(stage: Stage, question: Question, outcome: Context | Rejected) -> Non
 
 
 def _refuse_nothing(run: Path, config: Config, stages: Mapping[Strategy, Stage]) -> None:
-    """Stop, and leave no trace, if no question has a context."""
+    """Stop, and leave no rows behind, if no question has a context."""
     if any(stage.accepted for stage in stages.values()):
         return
     stage = next(iter(stages.values()))
@@ -239,6 +240,20 @@ def _result(meta: Mapping[str, Any], table: dict[str, Any], run: Path) -> Result
     )
 
 
+def _measure(config: Config, options: Options, found: Solved) -> dict[str, Any]:
+    """The overlap table of the strategies asked for, also written to `overlap.json`."""
+    folder = options.run / "contexts"
+    table = overlap.measure(
+        {name: folder / name / "data.jsonl" for name in config.strategies},
+        {question.id: question for question in _questions(options.run, options.limit)},
+        found.correct,
+        _bench(options.run),
+        seed=config.seed,
+    )
+    write_json(folder / "overlap.json", table)
+    return table
+
+
 def run(config: Config, options: Options) -> Result:
     """Pack the solved questions of a run and measure what stands round the gold documents.
 
@@ -248,15 +263,15 @@ def run(config: Config, options: Options) -> Result:
     """
     folder = options.run / "contexts"
     inputs = {name: fingerprint(options.run / name) for name in INPUTS}
+    found = solved(options.run)
     if options.dry_run:
-        n = len(solved(options.run).correct)
+        n = sum(q.id in found.correct for q in _questions(options.run, options.limit))
         return Result(
             {"questions": n, "strategies": list(config.strategies)},
             [f"would pack {n} solved questions by {', '.join(config.strategies)}"],
         )
     given = None if config.tokenizer == "corpus" else load(config.tokenizer)
     identity = _identity(config, options, given)
-    whole = {"config": {**identity, "strategy": config.strategy}, "inputs": inputs}
     if options.fresh:
         for name in ("meta.json", "overlap.json", "tokenizer.json"):
             (folder / name).unlink(missing_ok=True)
@@ -264,24 +279,16 @@ def run(config: Config, options: Options) -> Result:
         name: Stage(folder / name, {**identity, "strategy": name}, inputs, fresh=options.fresh)
         for name in config.strategies
     }
+    whole = {"config": {**identity, "strategy": config.strategy}, "inputs": inputs}
     if (folder / "meta.json").is_file():
         meta = read_json(folder / "meta.json")
         if {key: meta[key] for key in whole} == whole:
             return _result(meta, read_json(folder / "overlap.json"), options.run)
         (folder / "meta.json").unlink()
-    found = solved(options.run)
     _tokenizer(folder / "tokenizer.json", given, Corpus.open(options.run / "corpus"))
     _pack(config, options, stages, found)
-    questions = {q.id: q for q in _questions(options.run, options.limit)}
-    table = overlap.measure(
-        {name: folder / name / "data.jsonl" for name in config.strategies},
-        questions,
-        found.correct,
-        _bench(options.run),
-        seed=config.seed,
-    )
-    write_json(folder / "overlap.json", table)
-    summary = {**whole, "version": next(iter(stages.values())).identity["version"]}
-    meta = {**summary, **_summary(folder, config.strategies), "overlap": table["overlap"]}
+    table = _measure(config, options, found)
+    summary = _summary(folder, config.strategies)
+    meta = {**whole, "version": longtrace.__version__, **summary, "overlap": table["overlap"]}
     write_json(folder / "meta.json", meta)
     return _result(meta, table, options.run)
