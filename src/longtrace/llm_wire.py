@@ -134,8 +134,13 @@ def read_reply(body: Mapping[str, Any], ask: Ask, rung: Rung) -> Reply:
 
 def read_json(text: str) -> dict[str, Any] | None:
     """The last JSON object in `text` that lies in no other; thinking and stray commas removed."""
-    text = _TRAILING_COMMA.sub(r"\1", text.rpartition("</think>")[2])
+    text = text.rpartition("</think>")[2]
     found: dict[str, Any] | None = None
+    try:
+        whole = orjson.loads(text)
+        return whole if isinstance(whole, dict) else None
+    except orjson.JSONDecodeError:
+        text = _TRAILING_COMMA.sub(r"\1", text)
     place = text.find("{")
     while place >= 0:
         try:

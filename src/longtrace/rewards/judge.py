@@ -1,0 +1,196 @@
+"""A language model as judge: the answer is taken out of the response, then compared.
+
+The judge sees as little as possible: the answer a response commits to where it has one, else its
+end, without thinking, without invisible characters, without sentences that talk to a judge, and
+between fences that the response cannot know. Its last verdict line counts. No verdict after three
+tries, or an outage, is None: unknown, not wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Sequence
+from importlib import resources
+from typing import NamedTuple
+
+from longtrace.errors import InputError
+from longtrace.llm import LLM, BudgetError, LLMError
+from longtrace.records import Message, Verdict, content_id
+from longtrace.rewards.answer import final_answer
+
+_TRIES = 3
+_SHOWN_CHARS = 4000
+_FIELDS = ("question", "answer", "aliases", "fence", "response")
+_MARKS = r"[\s>*_`#\"'{(\[-]*"
+_VERDICT = re.compile(
+    rf"^{_MARKS}(?:\d+[.)]\s*)?(?:final\s+)?(?:correct|verdict)[\s*_`\"']*[:\uff1a=][\s*_`\"'\[(]*"
+    r"(yes|no|true|false)(?![\w/|-])(?!\s+or\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_EXTRACTED = re.compile(
+    rf"^{_MARKS}extracted(?:[_ ]final)?(?:[_ ]answer)?[\s*_`\"']*[:\uff1a=][ \t*_`\"']*(.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NO_ANSWER = {"none", "null", "n/a", "no answer"}
+_WHO = r"(?:judges?|graders?|evaluators?|checkers?|assistant)"
+_TO_JUDGE = re.compile(
+    r"\bverdict\b.{0,30}\b(?:yes|no|correct|true)\b|\b(?:correct|right|final|only)\s+verdict\b"
+    rf"|\b(?:note|notes|message|instructions?|attention|dear|hey|to)\b.{{0,15}}\b{_WHO}\b"
+    rf"|^\W*{_WHO}\s*:|\b{_WHO}\b.{{0,30}}\b(?:must|should|please|has to|have to|is to)\b"
+    r"|\bcorrect\W{0,6}[:=]\W{0,4}(?:yes|no|true|false)\b"
+    r"|\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|rules?|prompts?|above)\b"
+    r"|\b(?:mark|grade|score|rate|accept|treat|count|judge)\s+"
+    r"(?:this|it|that|me|the (?:answer|response)|my (?:answer|response))\b.{0,40}"
+    r"\b(?:correct|right|yes|true|full)\b"
+    r"|\b(?:respond|reply|output|write|say)\b.{0,20}[\"'`]?\byes\b"
+    r"|<\|[^|>]*\|>|\[/?inst\]|^\W{0,4}extracted\b.*[:=]|^\W{0,4}reason\s*:",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_UPSTREAM_VERDICT = re.compile(r"(?i)\*{0,2}correct\*{0,2}\s*:\s*(no|yes)")
+_UPSTREAM_EXTRACTED = re.compile(r"(?i)\*{0,2}extracted_final_answer\*{0,2}\s*:\s*(.*)")
+
+
+class Read(NamedTuple):
+    """What a judge's reply says."""
+
+    correct: bool | None
+    extracted: str | None
+
+
+class Judge:
+    """Asks a model for verdicts.
+
+    Args:
+        llm: client of the judge's endpoint; its cache makes equal questions free.
+        prompt: the prompt with the fields question, answer, aliases, fence and response in braces;
+            ours if None.
+        max_tokens: longest reply; a judge that thinks needs more.
+
+    Raises: InputError: the prompt lacks a field.
+    """
+
+    def __init__(self, llm: LLM, prompt: str | None = None, max_tokens: int = 1024) -> None:
+        self._llm = llm
+        self._prompt = prompt if prompt is not None else default_prompt()
+        self._max_tokens = max_tokens
+        self.prompt_hash = content_id(self._prompt)
+        for field in ("question", "answer", "response"):
+            if f"{{{field}}}" not in self._prompt:
+                raise InputError(f"the judge's prompt has no {{{field}}}; see prompts/judge.md")
+
+    async def verdict(
+        self, question: str, answer: str, aliases: Sequence[str], response: str
+    ) -> Verdict:
+        """The judge's verdict on `response`, the text after the thinking.
+
+        `correct` is None, with the problem in words, if three replies held no verdict or the
+        endpoint failed.
+
+        Raises:
+            BudgetError: the endpoint's budget is used up.
+        """
+        shown = show(response)
+        if not shown:
+            return self._verdict(correct=False, extracted="")
+        text = render(self._prompt, question, answer, aliases, shown)
+        said = ""
+        for sample in range(_TRIES):
+            try:
+                reply = await self._llm.complete(
+                    [Message(role="user", content=text)], max_tokens=self._max_tokens, sample=sample
+                )
+            except BudgetError:
+                raise
+            except LLMError as error:
+                return self._verdict(problem=str(error))
+            said = reply.text
+            read = read_verdict(said)
+            if read.correct is not None:
+                return self._verdict(correct=read.correct, extracted=read.extracted)
+        return self._verdict(
+            problem=f"no verdict in {_TRIES} replies, the last of {len(said)} chars"
+        )
+
+    def _verdict(
+        self, *, correct: bool | None = None, extracted: str | None = None, problem: str = ""
+    ) -> Verdict:
+        return Verdict(
+            correct=correct,
+            extracted=extracted,
+            judge=self._llm.endpoint.model,
+            prompt_hash=self.prompt_hash,
+            problem=problem,
+        )
+
+
+def default_prompt() -> str:
+    """The text of prompts/judge.md."""
+    return (resources.files("longtrace") / "prompts/judge.md").read_text(encoding="utf-8")
+
+
+def show(response: str) -> str:
+    """What a judge is shown of a response without its thinking; empty if nothing is left.
+
+    The answer it commits to, else its last 4,000 characters; without characters that cannot be
+    seen, and without sentences that speak of verdicts, graders or instructions.
+    """
+    text = final_answer(response) or response.strip()[-_SHOWN_CHARS:]
+    text = unicodedata.normalize("NFC", text)
+    text = "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cf", "Cc"))
+    kept = [part for part in _SENTENCE.split(text) if part and not _TO_JUDGE.search(part)]
+    return "\n".join(kept).strip()
+
+
+def render(prompt: str, question: str, answer: str, aliases: Sequence[str], shown: str) -> str:
+    """The prompt with its fields filled in; braces in the values stay as they are."""
+    fence = hashlib.sha256("\0".join((question, answer, shown)).encode()).hexdigest()[:12]
+    values = {
+        "question": question,
+        "answer": answer,
+        "aliases": f"Also right: {'; '.join(aliases)}\n" if aliases else "",
+        "fence": f"--- {fence} ---",
+        "response": shown,
+    }
+    field = re.compile(r"\{(" + "|".join(_FIELDS) + r")\}")
+    return field.sub(lambda match: values[match.group(1)], prompt)
+
+
+def read_verdict(text: str) -> Read:
+    """The last verdict that stands at the start of a line of a judge's reply, and its extract.
+
+    Markdown, numbering, JSON quotes, letter case and `true`/`false` do not matter. A template that
+    was copied (`yes or no`, `yes/no`) is no verdict. `yes` to an answer that the judge itself calls
+    none is a no.
+    """
+    if "<think>" in text and "</think>" not in text:
+        return Read(None, None)
+    text = text.rpartition("</think>")[2]
+    verdicts = _VERDICT.findall(text)
+    extracts = _EXTRACTED.findall(text)
+    extracted = extracts[-1].strip(" \t*_`\"',.") if extracts else None
+    if not verdicts:
+        return Read(None, extracted)
+    correct = verdicts[-1].lower() in ("yes", "true")
+    if extracted is not None and extracted.lower() in _NO_ANSWER:
+        correct = False
+    return Read(correct, extracted)
+
+
+def read_upstream(replies: Sequence[str]) -> bool:
+    """The published reading of up to three replies of one judge, defects included.
+
+    The first match anywhere counts; a reply without an extracted answer is asked again, and then
+    the last reply's verdict decides without lower-casing; no verdict at all is wrong.
+
+    Source: method notes of the published reward server, defects 6 to 9.
+    """
+    verdict = ""
+    for reply in replies[:_TRIES]:
+        found = _UPSTREAM_VERDICT.search(reply)
+        verdict = found.group(1) if found else ""
+        if found and _UPSTREAM_EXTRACTED.search(reply):
+            return verdict.lower() == "yes"
+    return verdict == "yes"

@@ -1,0 +1,159 @@
+"""Whether a response answers the question: rules first, a judge only where they cannot tell.
+
+Some responses are wrong under every kind, and no judge is asked about them: empty ones, those that
+leave the answer open, those that list candidates, and those that imitate the answer with letters
+of another script. What nobody can tell is None, never wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Annotated, Literal, Protocol, TypeAlias
+
+from pydantic import BeforeValidator
+
+from longtrace.records import Verdict
+from longtrace.rewards.answer import exact, final_answer, split_thinking
+from longtrace.text import normalise_name
+
+Kind: TypeAlias = Literal["exact", "two_way_substring", "judge", "exact_then_judge"]
+"""How an outcome is found: equality of words; the answer in the response's answer or the other way
+round; a language model; or equality first and the model where the rules leave it open."""
+KindOption: TypeAlias = Annotated[
+    Kind, BeforeValidator(lambda v: v.replace("-", "_") if isinstance(v, str) else v)
+]
+"""`Kind` as an option of a verb, where `exact-then-judge` is the same as `exact_then_judge`."""
+
+_MOST_ITEMS = 3
+_ITEMS = re.compile(r"\s*(?:[,;/|\n]|\band\b|\bor\b)\s*", re.IGNORECASE)
+_OR = re.compile(r"\bor\b")
+_OPEN = re.compile(
+    r"\b(?:can ?not|can ?t|could not|couldn ?t|impossible to) (?:be )?"
+    r"(?:determined?|say|tell|know|known|answered?|identif(?:y|ied)|found|find)\b"
+    r"|\bunable to (?:determine|say|tell|answer|identify|find)\b"
+    r"|\b(?:undetermined|indeterminate|inconclusive|unknown|unclear|uncertain|unsure)\b"
+    r"|\bnot (?:sure|certain|known|clear|stated|specified|given|provided|mentioned|available"
+    r"|enough information)\b"
+    r"|\b(?:insufficient|no|not enough) (?:information|evidence|data|answer)\b"
+    r"|\bi do(?: not|n ?t) know\b"
+)
+_WHOLE = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)")
+_LOOKS = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u051b\u043a\u043c"
+    "\u0442\u043d\u0432\u03bf\u03b1\u03b5\u03b9\u03ba\u03bd\u03c1\u03c4\u03c5\u03c7\u03b7\u0131",
+    "aeopcyxijshdqkmtnboaeikvptuxni",
+)
+
+
+class Asks(Protocol):
+    """Whoever can compare an answer with the reference answer."""
+
+    async def verdict(
+        self, question: str, answer: str, aliases: Sequence[str], response: str
+    ) -> Verdict:
+        """The verdict on the text after the thinking; `correct` None if there is none."""
+        ...
+
+
+async def outcome(
+    response: str,
+    *,
+    question: str,
+    answer: str,
+    aliases: Sequence[str] = (),
+    kind: Kind = "exact_then_judge",
+    judge: Asks | None = None,
+) -> Verdict:
+    """Whether `response` answers `question`; None where neither rule nor judge could tell.
+
+    Args:
+        response: what the model wrote; everything up to the last `</think>` is left out.
+        question: shown to the judge.
+        answer: the reference answer; `aliases` are further right answers.
+        aliases: other forms of the answer.
+        kind: see `Kind`.
+        judge: asked by `judge` and `exact_then_judge`; without one, what only it could tell is
+            None.
+    """
+    verdict = by_rule(response, answer, aliases, kind)
+    if verdict is not None:
+        return verdict
+    if judge is None:
+        return Verdict(correct=None, judge="none", problem="no judge is configured")
+    content = split_thinking(response, thinks=False).content
+    return await judge.verdict(question, answer, aliases, content)
+
+
+def by_rule(response: str, answer: str, aliases: Sequence[str], kind: Kind) -> Verdict | None:
+    """The verdict of the rules of `kind`; None where a judge must tell."""
+    content = split_thinking(response, thinks=False).content
+    if not content:
+        return Verdict(correct=False, extracted="", judge="rule:empty")
+    extracted = final_answer(response)
+    same = exact(response, answer, aliases)
+    if same.correct and kind != "judge":
+        return same
+    asks = kind in ("judge", "exact_then_judge")
+    wrong = refused(extracted, (answer, *aliases), lenient=asks)
+    if wrong:
+        return Verdict(correct=False, extracted=extracted, judge=f"rule:{wrong}")
+    if kind == "exact":
+        return same
+    if kind == "two_way_substring":
+        return two_way(extracted, answer, aliases)
+    if kind == "exact_then_judge" and _other_number(extracted, (answer, *aliases)):
+        return Verdict(correct=False, extracted=extracted, judge="rule:number")
+    return None
+
+
+def refused(extracted: str, golds: Sequence[str], *, lenient: bool = False) -> str:
+    """Why the answer `extracted` is wrong whatever a judge says; empty if it is not.
+
+    `hedge`: it leaves the answer open or offers two; `list`: more than three items; `look_alike`:
+    it is a right answer only to the eye. A reference answer that itself holds such words or so many
+    items is not held against the response. With `lenient` nor is "unknown" beside a reference
+    answer ("Paris, though the year is unknown"): that is for a judge to tell.
+    """
+    said = " ".join(normalise_name(extracted).split())
+    known = [" ".join(normalise_name(gold).split()) for gold in golds]
+    if said and said not in known and skeleton(extracted) in {skeleton(gold) for gold in golds}:
+        return "look_alike"
+    named = lenient and any(f" {gold} " in f" {said} " for gold in known if gold)
+    for pattern in (_OR,) if named else (_OR, _OPEN):
+        if pattern.search(said) and not any(pattern.search(gold) for gold in known):
+            return "hedge"
+    longest = max((len(_items(gold)) for gold in golds), default=1)
+    return "list" if len(_items(extracted)) > max(_MOST_ITEMS, longest) else ""
+
+
+def two_way(extracted: str, answer: str, aliases: Sequence[str] = ()) -> Verdict:
+    """Whether the answer stands in `extracted` as whole words, or the other way round.
+
+    Source: the rule that LoongRL and DocQA score with, on whole words and on the final answer
+    instead of on characters of the whole response.
+    """
+    said = normalise_name(extracted)
+    golds = [gold for gold in map(normalise_name, (answer, *aliases)) if gold]
+    if not golds:
+        problem = "the gold answer holds no word or number"
+        return Verdict(correct=None, extracted=extracted, judge="two_way", problem=problem)
+    correct = bool(said) and any(gold in said or said in gold for gold in golds)
+    return Verdict(correct=correct, extracted=extracted, judge="two_way")
+
+
+def skeleton(text: str) -> str:
+    """What `text` looks like: invisible characters gone, Cyrillic and Greek twins as Latin."""
+    shown = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc", "Mn"))
+    folded = unicodedata.normalize("NFKC", shown).casefold().translate(_LOOKS)
+    return normalise_name(folded)
+
+
+def _items(text: str) -> list[str]:
+    return [item for item in _ITEMS.split(text) if item and not item.isdigit()]
+
+
+def _other_number(extracted: str, golds: Sequence[str]) -> bool:
+    """Whether `extracted` and every reference answer are bare whole numbers; they differ."""
+    return all(_WHOLE.fullmatch(text.strip()) for text in (extracted, *golds))
