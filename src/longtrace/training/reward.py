@@ -1,0 +1,205 @@
+"""The reward as a function that TRL calls: our scores, our formula, TRL's contract.
+
+TRL repeats every prompt `num_generations` times in a row and hands over the local process's slice
+of a batch. The group's best needs whole groups, and TRL checks only the global batch size, so the
+slice is checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from longtrace.errors import InputError
+from longtrace.records import Completion, Entity, Record, Score
+from longtrace.rewards.answer import Raw, exact, split_thinking
+from longtrace.rewards.combine import Best, Credit, Normalize, combine, has_signal
+from longtrace.rewards.rubric import rubric_score
+
+
+class Rollout(Record):
+    """One response of a group, its score and what it earned."""
+
+    step: int
+    """Updates done before it was sampled."""
+    question: str
+    answer: str
+    completion: Completion
+    score: Score
+    reward: float | None
+
+
+class RewardSettings(NamedTuple):
+    """What the reward depends on, beside the responses."""
+
+    group_size: int
+    eta: float = 0.3
+    credit: Credit = "positive_only"
+    normalize: Normalize = "group_max"
+    best: Best = "all"
+    thinks: bool = False
+    """Whether a response must have a thinking part that ends in `</think>`."""
+    end_tokens: frozenset[int] = frozenset()
+    """Tokens that end a response; one that ends otherwise was cut off. Empty: not checked."""
+
+
+class Judged(NamedTuple):
+    """A response in its parts, with its score."""
+
+    thinking: str
+    text: str
+    truncated: bool
+    score: Score
+
+
+RewardFunction = Callable[..., list[float | None]]
+
+
+def judge(
+    completion: Raw,
+    answer: str,
+    entities: Sequence[Entity],
+    *,
+    answer_aliases: Sequence[str] = (),
+    thinks: bool = False,
+    truncated: bool = False,
+) -> Judged:
+    """Outcome and rubric of one response; a cut-off or ill-formed one has 0 for both and says so.
+
+    Thinking earns nothing: both parts look at what comes after it.
+    """
+    split = split_thinking(completion, thinks=thinks)
+    names = tuple(entity.name for entity in entities)
+    problem = "truncated" if truncated else "" if split.well_formed else "ill_formed"
+    if problem:
+        score = Score(outcome=0.0, rubric=0.0, missed=names, problem=problem)
+        return Judged(split.thinking, split.content, truncated, score)
+    verdict = exact(split.content, answer, answer_aliases)
+    named = rubric_score(split.content, entities)
+    score = Score(
+        outcome=None if verdict.correct is None else float(verdict.correct),
+        rubric=named.share,
+        hit=named.hit,
+        missed=named.missed,
+        problem=verdict.problem,
+    )
+    return Judged(split.thinking, split.content, truncated, score)
+
+
+def reward_function(
+    settings: RewardSettings, seen: Callable[[list[Rollout]], None] | None = None
+) -> RewardFunction:
+    """A reward function for `GRPOTrainer(reward_funcs=...)`.
+
+    The dataset needs the columns `group_id`, `question`, `answer`, `entities` (list of {name,
+    aliases}) and may have `answer_aliases`. Means of outcome and rubric, the share that could not
+    be judged, and the share of groups without any difference in reward are logged as
+    `longtrace/...`.
+
+    Args:
+        settings: of the reward.
+        seen: called with every batch of rollouts, in order.
+
+    Returns:
+        A function that returns one reward a completion, None where the outcome could not be judged.
+        It raises InputError if a group is not whole.
+    """
+
+    def longtrace(
+        *,
+        completions: Sequence[Raw],
+        completion_ids: Sequence[Sequence[int]],
+        group_id: Sequence[str],
+        question: Sequence[str],
+        answer: Sequence[str],
+        entities: Sequence[Sequence[Mapping[str, Any]]],
+        answer_aliases: Sequence[Sequence[str] | None] | None = None,
+        trainer_state: Any = None,
+        log_metric: Callable[[str, float], None] | None = None,
+        **_: Any,
+    ) -> list[float | None]:
+        check_groups(group_id, settings.group_size)
+        step = trainer_state.global_step if trainer_state is not None else 0
+        rollouts: list[Rollout] = []
+        for start in range(0, len(completions), settings.group_size):
+            members = range(start, start + settings.group_size)
+            judged_G = [
+                judge(
+                    completions[i],
+                    answer[i],
+                    [Entity.model_validate(e) for e in entities[i]],
+                    answer_aliases=(answer_aliases[i] if answer_aliases else None) or (),
+                    thinks=settings.thinks,
+                    truncated=_truncated(completion_ids[i], settings.end_tokens),
+                )
+                for i in members
+            ]
+            rewards_G = combine(
+                [judged.score for judged in judged_G],
+                eta=settings.eta,
+                credit=settings.credit,
+                normalize=settings.normalize,
+                best=settings.best,
+            )
+            for i, judged, reward in zip(members, judged_G, rewards_G, strict=True):
+                completion = Completion(
+                    example_id=group_id[i],
+                    sample=i - start,
+                    thinking=judged.thinking,
+                    text=judged.text,
+                    stop="length" if judged.truncated else "stop",
+                )
+                rollouts.append(
+                    Rollout(
+                        step=step,
+                        question=question[i],
+                        answer=answer[i],
+                        completion=completion,
+                        score=judged.score,
+                        reward=reward,
+                    )
+                )
+        if log_metric is not None:
+            for name, value in batch_means(rollouts, settings.group_size).items():
+                log_metric(f"longtrace/{name}", value)
+        if seen is not None:
+            seen(rollouts)
+        return [rollout.reward for rollout in rollouts]
+
+    return longtrace
+
+
+def batch_means(rollouts: Sequence[Rollout], group_size: int) -> dict[str, float]:
+    """Means over a batch of whole groups: outcome and rubric over the judged, shares over all."""
+    judged = [r for r in rollouts if r.score.outcome is not None]
+    rewards = [rollout.reward for rollout in rollouts]
+    groups = [rewards[i : i + group_size] for i in range(0, len(rewards), group_size)]
+    means = {
+        "missing": 1 - len(judged) / len(rollouts),
+        "no_signal": fmean(not has_signal(rewards_G) for rewards_G in groups),
+    }
+    if judged:
+        means["outcome"] = fmean(r.score.outcome or 0.0 for r in judged)
+        means["rubric"] = fmean(r.score.rubric for r in judged)
+    return means
+
+
+def check_groups(group_id: Sequence[str], group_size: int) -> None:
+    """Check that a batch is whole groups, one after the other.
+
+    Raises:
+        InputError: a group is split over processes or batches; says what to set.
+    """
+    slices = [group_id[i : i + group_size] for i in range(0, len(group_id), group_size)]
+    if all(len(ids) == group_size and len(set(ids)) == 1 for ids in slices):
+        return
+    raise InputError(
+        f"the reward got {len(group_id)} responses that are not whole groups of {group_size}: "
+        "make per_device_train_batch_size x steps_per_generation a multiple of num_generations "
+        "on every process"
+    )
+
+
+def _truncated(tokens: Sequence[int], ends: frozenset[int]) -> bool:
+    return bool(ends) and (not tokens or tokens[-1] not in ends)

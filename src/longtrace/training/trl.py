@@ -1,0 +1,259 @@
+"""GRPO by TRL's own trainer, with checkpoints from which a killed run continues to the same bytes.
+
+Nothing of TRL is changed: we give it a reward function, rows, and a callback that writes one line
+for each update. The rows are put in order here and read once, so that the place in the data is the
+number of updates done and a continued run sees what an undisturbed one would have seen.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+
+from longtrace.records import Record
+from longtrace.store import read_json, read_records, write_json
+from longtrace.training.config import Config
+from longtrace.training.measure import end_tokens
+from longtrace.training.reward import RewardSettings, Rollout, reward_function
+
+SAMPLE_EVERY = 10
+"""Updates between the batches of which rollouts are kept."""
+SAMPLED_GROUPS = 2
+"""Groups kept of such a batch."""
+_CHECKPOINT_ONLY = {
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state.pth",
+    "trainer_state.json",
+    "training_args.bin",
+}
+
+
+class StepMetrics(Record):
+    """One update."""
+
+    step: int
+    """From 1."""
+    reward: float | None
+    reward_std: float | None
+    """Mean over the groups of the deviation within a group."""
+    outcome: float | None
+    """Share of right answers among the judged responses."""
+    rubric: float | None
+    """Mean share of the gold entities named."""
+    missing: float
+    """Share of responses that could not be judged."""
+    no_signal: float
+    """Share of groups in which all rewards are equal."""
+    clipped: float
+    """Share of responses cut off at the token limit."""
+    mean_tokens: float
+    """Mean length of a response in tokens."""
+    loss: float | None
+    grad_norm: float | None
+
+
+def train(
+    model: Any,
+    tokenizer: Any,
+    rows: Any,
+    config: Config,
+    folder: Path,
+    *,
+    advance: Callable[[int], None],
+) -> None:
+    """Train `model` for `config.steps` updates, or for those left, and write `folder/model`.
+
+    Args:
+        model: a causal language model; with `config.model` it gets LoRA adapters.
+        tokenizer: its tokenizer.
+        rows: `datasets.Dataset` with `prompt` and the columns the reward needs; see
+            `reward_function`.
+        config: of the training.
+        folder: of the training; `checkpoints/`, `metrics.jsonl` and `samples.jsonl` are kept there.
+        advance: told the number of updates done.
+    """
+    from trl import GRPOTrainer
+
+    done = rewind(folder)
+    advance(done)
+    if done < config.steps:
+        settings = RewardSettings(
+            group_size=config.group_size,
+            eta=config.eta,
+            credit=config.credit,
+            normalize=config.normalize,
+            best=config.best,
+            thinks=config.thinks,
+            end_tokens=end_tokens(model, tokenizer),
+        )
+        trainer = GRPOTrainer(
+            model=model,
+            processing_class=tokenizer,
+            reward_funcs=reward_function(settings, lambda batch: _keep(batch, config, folder)),
+            args=grpo_config(config, folder / "checkpoints"),
+            train_dataset=in_order(rows, config),
+            peft_config=_lora(config),
+            callbacks=[_recorder(folder, advance)],
+        )
+        last = folder / "checkpoints" / f"checkpoint-{done}"
+        trainer.train(resume_from_checkpoint=str(last) if done else None)
+    _publish(folder / "checkpoints" / f"checkpoint-{config.steps}", folder / "model")
+
+
+def rewind(folder: Path) -> int:
+    """Updates done at the last complete checkpoint; whatever was written after it is dropped."""
+    checkpoints = folder / "checkpoints"
+    marker = checkpoints / "complete.json"
+    done: int = read_json(marker)["step"] if marker.is_file() else 0
+    if checkpoints.is_dir():
+        for path in checkpoints.glob("checkpoint-*"):
+            if int(path.name.removeprefix("checkpoint-")) > done:
+                shutil.rmtree(path)
+    _keep_lines(folder / "metrics.jsonl", lambda row: row["step"] <= done)
+    _keep_lines(folder / "samples.jsonl", lambda row: row["step"] < done)
+    return done
+
+
+def grpo_config(config: Config, folder: Path) -> Any:
+    """The paper's settings as TRL's: token-level loss, clip 0.2 / 0.28, no KL, group deviation.
+
+    With a user's model one group is on the device at a time and gradients are accumulated over the
+    step's prompts.
+    """
+    import torch
+    from trl import GRPOConfig
+
+    cuda = torch.cuda.is_available()
+    at_once = 1 if config.model else config.prompts_per_step
+    return GRPOConfig(
+        output_dir=str(folder),
+        use_cpu=not cuda,
+        bf16=cuda,
+        gradient_checkpointing=cuda and config.model is not None,
+        num_generations=config.group_size,
+        per_device_train_batch_size=config.group_size * at_once,
+        gradient_accumulation_steps=config.prompts_per_step // at_once,
+        max_steps=config.steps,
+        max_completion_length=config.completion_tokens,
+        temperature=config.temperature,
+        loss_type="dapo",
+        epsilon=0.2,
+        epsilon_high=0.28,
+        beta=0.0,
+        scale_rewards="group",
+        learning_rate=config.rate,
+        lr_scheduler_type="constant",
+        adam_beta2=0.95,
+        seed=config.seed,
+        data_seed=config.seed,
+        shuffle_dataset=False,
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=config.save_every,
+        save_total_limit=2,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+
+
+def in_order(rows: Any, config: Config) -> Any:
+    """The rows of the whole training, each pass shuffled anew; longer ones begin like shorter."""
+    wanted = config.steps * config.prompts_per_step
+    order: list[int] = []
+    turn = 0
+    while len(order) < wanted:
+        once = list(range(len(rows)))
+        Random(f"rows-{config.seed}-{turn}").shuffle(once)
+        order += once
+        turn += 1
+    return rows.select(order[:wanted])
+
+
+def metrics(folder: Path) -> list[StepMetrics]:
+    """The whole curve, one row an update."""
+    return list(read_records(folder / "metrics.jsonl", StepMetrics))
+
+
+def _lora(config: Config) -> Any:
+    if not config.model or not config.lora_rank:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=2 * config.lora_rank,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _recorder(folder: Path, advance: Callable[[int], None]) -> Any:
+    """A callback that writes a line for each update and marks whole checkpoints."""
+    from transformers import TrainerCallback
+
+    def on_log(_: Any, args: Any, state: Any, control: Any, logs: Any = None, **__: Any) -> None:
+        if logs and "reward" in logs:
+            _append(folder / "metrics.jsonl", [_row(state.global_step, logs)])
+            advance(state.global_step)
+
+    def on_save(_: Any, args: Any, state: Any, control: Any, **__: Any) -> None:
+        write_json(folder / "checkpoints" / "complete.json", {"step": state.global_step})
+
+    return type("Recorder", (TrainerCallback,), {"on_log": on_log, "on_save": on_save})()
+
+
+def _row(step: int, logs: dict[str, Any]) -> StepMetrics:
+    return StepMetrics(
+        step=step,
+        reward=_number(logs.get("reward")),
+        reward_std=_number(logs.get("reward_std")),
+        outcome=_number(logs.get("longtrace/outcome")),
+        rubric=_number(logs.get("longtrace/rubric")),
+        missing=_number(logs.get("longtrace/missing")) or 0.0,
+        no_signal=_number(logs.get("longtrace/no_signal")) or 0.0,
+        clipped=_number(logs.get("completions/clipped_ratio")) or 0.0,
+        mean_tokens=_number(logs.get("completions/mean_length")) or 0.0,
+        loss=_number(logs.get("loss")),
+        grad_norm=_number(logs.get("grad_norm")),
+    )
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None."""
+    return None if value is None or value != value else float(value)
+
+
+def _keep(batch: Sequence[Rollout], config: Config, folder: Path) -> None:
+    """Keep the first groups of every `SAMPLE_EVERY`th batch."""
+    if batch[0].step % SAMPLE_EVERY == 0:
+        _append(folder / "samples.jsonl", batch[: SAMPLED_GROUPS * config.group_size])
+
+
+def _append(path: Path, rows: Sequence[Record]) -> None:
+    with path.open("ab") as out:
+        out.write(b"".join(row.model_dump_json().encode() + b"\n" for row in rows))
+
+
+def _keep_lines(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """Drop the lines of later updates, and a last line that was not finished."""
+    whole = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    kept = [line for line in whole if line.endswith(b"\n") and wanted(orjson.loads(line))]
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(b"".join(kept))
+    partial.replace(path)
+
+
+def _publish(checkpoint: Path, folder: Path) -> None:
+    """The weights and the tokenizer of a checkpoint as a model folder, in one step."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(*_CHECKPOINT_ONLY))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
