@@ -100,4 +100,4 @@ def test_a_sign_that_stands_for_letters_is_folded_like_them() -> None:
 
 
 def test_a_dot_inside_a_katakana_name_ends_no_sentence() -> None:
-    assert normalise("ソニック・ザ") == " ソ ニ ッ ク ザ "
+    assert normalise("ソニック・ザ") == " ソ ニ ッ ク サ "
