@@ -178,7 +178,7 @@
     const around = map.tokens - map.blocks.reduce((n, b) => n + b[2], 0);
     const rest = (tokens, className, text, letter) => {
       if (tokens < room * 0.002) return [];
-      const cell = make("div", { className: `block ${className}`, title: `${text}: ${plural(Math.round(tokens), "token")}`, "aria-hidden": "true" }, letter);
+      const cell = make("div", { className: `block ${className}`, title: `${text}: ${plural(Math.round(tokens), "token")}`, "aria-hidden": "true" }, tokens > room * 0.012 ? letter : "");
       cell.style.flexGrow = tokens;
       return [cell];
     };

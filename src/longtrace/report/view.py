@@ -297,16 +297,17 @@ def _pair(
 
 
 def _pool(pool: Pool) -> str:
-    same = (
-        ""
-        if pool.same is None
-        else f" {100 * pool.same.mean:.0f} % of the `tiered` picks are in both."
+    fits = (
+        f"In {pool.fits:,} of {pool.questions:,} questions all of it fits, and there the two "
+        "trajectory strategies are one set."
+        if pool.fits
+        else "In no question all of it fits."
     )
+    share = "" if pool.same is None else f"{100 * pool.same.mean:.0f} %"
+    same = f" `trajectory-random` also picked {share} of what `tiered` picked." if share else ""
     return (
         f"What the agent read and saw holds {_short(pool.tokens)} tokens a question on average; "
-        f"the gold documents leave room for {_short(pool.room_tokens)}. In {pool.fits:,} of "
-        f"{pool.questions:,} questions all of it fits, and then `trajectory-random` and `tiered` "
-        f"are one set.{same}"
+        f"the gold documents leave room for {_short(pool.room_tokens)}. {fits}{same}"
     )
 
 
