@@ -101,3 +101,27 @@ def test_a_sign_that_stands_for_letters_is_folded_like_them() -> None:
 
 def test_a_dot_inside_a_katakana_name_ends_no_sentence() -> None:
     assert normalise("ソニック・ザ") == " ソ ニ ッ ク サ "
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("US", "tell us more", False),
+        ("US", "Us and them", False),
+        ("US", "tell us about the US.", True),
+        ("US", "the US's army", True),
+        ("US", "\uff35\uff33 army, caf\u00e9", True),
+        ("U.K.", "the UK", True),
+        ("UK", "the U.K. and", True),
+        ("EU", "eu sou", False),
+        ("WHO", "who is it", False),
+        ("USA", "the usa", False),
+        ("Us", "tell us more", True),
+        ("US Army", "the us army", True),
+        ("NATO", "nato", True),
+    ],
+)
+def test_a_name_of_two_or_three_capitals_must_be_met_in_capitals(
+    name: str, text: str, found: bool
+) -> None:
+    assert names(text, name) is found

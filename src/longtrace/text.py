@@ -4,7 +4,8 @@
 so that `normalise(name) in normalise(text)` is a whole-word match. It folds case, width and
 accents; writes scripts without word spaces (Han, kana, Hangul) one character a word; keeps `+` and
 `#` that end a word (C++, C#); joins dotted initials (U.S. -> us); and puts a `|` at sentence ends,
-so that no name matches across two sentences.
+so that no name matches across two sentences. Names of two or three capitals are the exception to
+folding: they must be met in capitals.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ _BYTES = bytes(
     b if b >= 0x80 or chr(b).isalnum() or chr(b) == "_" else {1: 0x7C, 2: 0x2B, 3: 0x23}.get(b, 32)
     for b in range(256)
 )
+_ACRONYM = re.compile(r"[A-Z]\.?[A-Z]\.?(?:[A-Z]\.?)?")
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(\[]?[A-Z0-9])|\n\s*\n")
 _PARENTHESIS = re.compile(r"\s*\([^()]*\)\s*$")
@@ -113,10 +115,38 @@ def normalise_name(name: str) -> str:
     return f" {' '.join(words)} " if words else ""
 
 
+class Haystack:
+    """A text, prepared once, in which many names are looked for."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._words = normalise(text)
+
+    def holds(self, name: str) -> bool:
+        """Whether `name` stands in the text as whole words; see `names`."""
+        needle = normalise_name(name)
+        return bool(needle) and needle in self._words and capitals(name, self._text)
+
+
 def names(text: str, name: str) -> bool:
-    """Whether `name` stands in `text` as whole words; False if it normalises to nothing."""
-    needle = normalise_name(name)
-    return bool(needle) and needle in normalise(text)
+    """Whether `name` stands in `text` as whole words; False if it normalises to nothing.
+
+    A name of two or three capitals (US, U.K.) must stand there in capitals: "us" is no country.
+    """
+    return Haystack(text).holds(name)
+
+
+def capitals(name: str, text: str) -> bool:
+    """Whether `text`, which holds the words of `name`, may mean it.
+
+    False only for a name of two or three capitals that stands there in small letters alone.
+    """
+    acronym = _ACRONYM.fullmatch(name.strip())
+    if acronym is None:
+        return True
+    letters = r"\.?".join(acronym.group().replace(".", ""))
+    shown = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return re.search(rf"(?<!\w){letters}(?!\w)", shown) is not None
 
 
 def surface(title: str) -> str:

@@ -133,3 +133,10 @@ def test_upstream_reproduces_every_published_rubric() -> None:
                 match="upstream",
             )
             assert score.rubric == pytest.approx(sample["rubric"], abs=1e-9)
+
+
+def test_an_acronym_is_not_hit_by_an_ordinary_word() -> None:
+    entity = Entity(name="United States", aliases=("US",))
+    assert rubric_score("Let us say more.", [entity, "EU"]).share == 0.0
+    assert rubric_score("The US and the EU", [entity, "EU"]).share == 1.0
+    assert rubric_score("Let us say more.", ["US"], match="upstream").share == 1.0

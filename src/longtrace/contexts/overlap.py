@@ -25,7 +25,7 @@ from longtrace.corpus.corpus import Corpus
 from longtrace.records import Context, Passage, Question, Tier, Trajectory
 from longtrace.statistics import Interval, mean_ci, paired_ci
 from longtrace.store import read_records
-from longtrace.text import normalise, normalise_name
+from longtrace.text import Haystack
 
 PAPER = {"random": 0.0135, "search": 0.15, "trajectory-random": 0.4216, "tiered": 0.5003}
 """Share of distractors that hold a gold entity, as reported for arXiv 2605.31584 (128K tokens)."""
@@ -81,9 +81,8 @@ def holds_gold(passage: Passage, question: Question, corpus: Corpus) -> bool:
     if passage.chars is None:
         gold = [corpus.id(hop.doc) for hop in question.hops]
         return bool(np.isin(gold, corpus.mentions.of(doc)).any())
-    text = normalise(f"{corpus.title(doc)}\n\n{corpus.text(doc)[: passage.chars]}")
-    forms = (form for hop in question.hops for form in (hop.entity, *hop.aliases))
-    return any(needle and needle in text for needle in map(normalise_name, forms))
+    text = Haystack(f"{corpus.title(doc)}\n\n{corpus.text(doc)[: passage.chars]}")
+    return any(text.holds(form) for hop in question.hops for form in (hop.entity, *hop.aliases))
 
 
 def measure(

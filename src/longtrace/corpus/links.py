@@ -16,8 +16,9 @@ import ahocorasick_rs
 import numpy as np
 import numpy.typing as npt
 
-from longtrace.text import normalise, normalise_name
+from longtrace.text import capitals, normalise, normalise_name
 
+_ACRONYM_CHARS = 5  # three letters and the spaces around them
 Ints = npt.NDArray[np.int32]
 
 
@@ -78,28 +79,40 @@ class NameScanner:
 
     def __init__(self, names: Iterable[Sequence[str]]) -> None:
         owners: dict[str, set[int]] = {}
+        forms_of: dict[str, set[str]] = {}
         for doc, forms in enumerate(names):
             for form in forms:
                 needle = normalise_name(form)
                 if len(needle.strip()) > 1:
                     owners.setdefault(needle, set()).add(doc)
+                    if len(needle) <= _ACRONYM_CHARS:
+                        forms_of.setdefault(needle, set()).add(form)
         self._patterns = list(owners)
         self._owners = [sorted(owners[pattern]) for pattern in self._patterns]
+        self._forms = {p: forms_of[needle] for p, needle in enumerate(owners) if needle in forms_of}
         self._matcher = ahocorasick_rs.AhoCorasick(self._patterns)
 
     def mentioned(self, text: str) -> set[int]:
         """Documents with a name in `text`, names inside longer names included."""
         hits = self._matcher.find_matches_as_indexes(normalise(text), overlapping=True)
-        return {doc for pattern, _, _ in hits for doc in self._owners[pattern]}
+        met = {pattern for pattern, _, _ in hits}
+        return {
+            doc for pattern in met if self._meant(pattern, text) for doc in self._owners[pattern]
+        }
 
     def linked(self, text: str) -> set[int]:
         """Documents named in `text`: the longest name at a place counts, if one document has it."""
         hits = self._matcher.find_matches_as_indexes(normalise(text), overlapping=True)
         found: set[int] = set()
         for pattern, _, _ in _outermost(hits):
-            if len(self._owners[pattern]) == 1:
+            if len(self._owners[pattern]) == 1 and self._meant(pattern, text):
                 found.update(self._owners[pattern])
         return found
+
+    def _meant(self, pattern: int, text: str) -> bool:
+        """Whether some form of the pattern stands in `text` in the letters it needs."""
+        forms = self._forms.get(pattern)
+        return forms is None or any(capitals(form, text) for form in forms)
 
 
 def _outermost(hits: list[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from longtrace.errors import InputError
 from longtrace.records import Entity, Score
-from longtrace.text import normalise, normalise_name
+from longtrace.text import Haystack, normalise_name
 
 Match: TypeAlias = Literal["words", "upstream"]
 Name: TypeAlias = Entity | str | int
@@ -94,13 +94,12 @@ def _name(entity: Name) -> str:
 
 def _words(text: str) -> Callable[[Name], bool | None]:
     """Whether an entity or an alias of it stands in `text` as whole words; None if none can."""
-    haystack = normalise(text)
+    haystack = Haystack(text)
 
     def find(entity: Name) -> bool | None:
         aliases = entity.aliases if isinstance(entity, Entity) else ()
-        names = (_name(entity), *aliases)
-        needles = [needle for needle in map(normalise_name, names) if needle]
-        return any(needle in haystack for needle in needles) if needles else None
+        names = [name for name in (_name(entity), *aliases) if normalise_name(name)]
+        return any(map(haystack.holds, names)) if names else None
 
     return find
 
