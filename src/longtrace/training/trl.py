@@ -78,6 +78,7 @@ def train(
         folder: of the training; `checkpoints/`, `metrics.jsonl` and `samples.jsonl` are kept there.
         advance: told the number of updates done.
     """
+    from transformers import PrinterCallback
     from trl import GRPOTrainer
 
     done = rewind(folder)
@@ -101,6 +102,7 @@ def train(
             peft_config=_lora(config),
             callbacks=[_recorder(folder, advance)],
         )
+        trainer.remove_callback(PrinterCallback)
         last = folder / "checkpoints" / f"checkpoint-{done}"
         trainer.train(resume_from_checkpoint=str(last) if done else None)
     _publish(folder / "checkpoints" / f"checkpoint-{config.steps}", folder / "model")

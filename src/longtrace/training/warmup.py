@@ -64,7 +64,7 @@ class Attempt(Record):
     @property
     def passed(self) -> bool:
         """Whether every stage met its gate."""
-        return len(self.stages) == len(_PLAN) and all(stage.passed for stage in self.stages)
+        return all(stage.passed for stage in self.stages)
 
     @property
     def summary(self) -> str:
@@ -73,7 +73,9 @@ class Attempt(Record):
         return f"warm start, seed {self.seed}: {stages}{'' if self.passed else ': gave up'}"
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
+    """What one stage of a warm start is given and must reach."""
+
     stage: Literal["lookup", "chains", "mixed"]
     steps: int
     at_least: int
@@ -83,10 +85,10 @@ class _Plan(NamedTuple):
     needed: float | None
 
 
-_PLAN = (
-    _Plan("lookup", 500, 200, 0.95, 4e-3, 0.80),
-    _Plan("chains", 500, 100, 0.99, 2e-3, 0.90),
-    _Plan("mixed", 150, 150, 2.0, 1e-3, None),
+PLAN = (
+    Plan("lookup", 500, 200, 0.95, 4e-3, 0.80),
+    Plan("chains", 500, 100, 0.99, 2e-3, 0.90),
+    Plan("mixed", 150, 150, 2.0, 1e-3, None),
 )
 
 
@@ -97,6 +99,7 @@ def warm_start(
     seed: int,
     seeds: int = 4,
     full_share: float = 0.25,
+    plans: Sequence[Plan] = PLAN,
     said: Callable[[str], None],
     advance: Callable[[int], None],
 ) -> tuple[Any, list[Attempt]]:
@@ -108,6 +111,7 @@ def warm_start(
         seed: the first seed tried; the next ones follow it.
         seeds: the most seeds to try.
         full_share: share of the `mixed` responses that show every step, in (0, 1).
+        plans: the stages, in order.
         said: called with a line when an attempt ends.
         advance: told the steps done in the present attempt, of at most `total_steps()`.
 
@@ -116,7 +120,7 @@ def warm_start(
     """
     attempts: list[Attempt] = []
     for tried in range(seed, seed + seeds):
-        model, attempt = _attempt(tasks, held_out, tried, full_share, advance)
+        model, attempt = _attempt(tasks, held_out, tried, full_share, plans, advance)
         attempts.append(attempt)
         said(attempt.summary)
         if attempt.passed:
@@ -129,7 +133,7 @@ def warm_start(
 
 def total_steps() -> int:
     """The most steps one attempt takes."""
-    return sum(plan.steps for plan in _PLAN)
+    return sum(plan.steps for plan in PLAN)
 
 
 def response(drawn: Anonymised, style: Style, rng: Random) -> str:
@@ -155,6 +159,7 @@ def _attempt(
     held_out: Sequence[Task],
     seed: int,
     full_share: float,
+    plans: Sequence[Plan],
     advance: Callable[[int], None],
 ) -> tuple[Any, Attempt]:
     makers: dict[str, Callable[[Random, int], Batch]] = {
@@ -163,7 +168,7 @@ def _attempt(
         "mixed": lambda rng, _: _mixed_batch(tasks, rng, full_share),
     }
     model, reports, done = build_model(seed), list[StageReport](), 0
-    for plan in _PLAN:
+    for plan in plans:
         batch = partial(makers[plan.stage], Random(f"{plan.stage}-{seed}"))
         steps, accuracy = _train(model, plan, batch, partial(_shifted, advance, done))
         done += steps
@@ -182,7 +187,7 @@ def _shifted(advance: Callable[[int], None], done: int, step: int) -> None:
 
 
 def _train(
-    model: Any, plan: _Plan, batch: Callable[[int], Batch], advance: Callable[[int], None]
+    model: Any, plan: Plan, batch: Callable[[int], Batch], advance: Callable[[int], None]
 ) -> tuple[int, float]:
     """AdamW with a rise and a cosine fall; (steps taken, token accuracy over the last batches)."""
     import torch
