@@ -64,12 +64,12 @@ def test_every_step_is_recorded_in_order(shelf: Shelf) -> None:
 
 def test_a_search_beyond_the_limit_is_refused_and_leaves_no_step(shelf: Shelf) -> None:
     tools = Tools(shelf, max_searches=1)
-    assert tools.search("river") is not None
-    assert not tools.refused
-    assert tools.search("mountains") is None
+    allowed = tools.search("river"), tools.stop
+    refused = tools.search("mountains"), tools.stop
+    assert allowed[0] is not None
+    assert refused[0] is None
+    assert (allowed[1], refused[1]) == ("gave_up", "step_limit")
     assert len(tools.steps) == 1
-    assert tools.refused
-    assert tools.stop == "step_limit"
 
 
 def test_a_document_beyond_the_limit_is_refused_but_an_open_one_may_be_read_again(
