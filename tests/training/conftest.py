@@ -73,17 +73,16 @@ def write_dataset(run: Path) -> None:
 
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of a few thousand random weights with a tokenizer of one token a character."""
+    """A Llama of a few thousand random weights that writes single letters, each a word."""
     pytest.importorskip("trl", reason="needs the train extra")
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     words = ["<pad>", "<end>", "<unk>", *"abcdefgh io?\n", *"OslRmLCrQutSePyTn0123456789"]
     words = list(dict.fromkeys(words))
     inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    inner.decoder = decoders.Fuse()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner, pad_token="<pad>", eos_token="<end>", unk_token="<unk>"
     )

@@ -89,8 +89,8 @@ def require_export(folder: Path) -> None:
     Raises:
         RunFolderError: it has not.
     """
-    for name in ("train", "test"):
-        path = folder / f"{name}.parquet"
+    for name in ("train.parquet", "test.parquet", "meta.json"):
+        path = folder / name
         if not path.is_file():
             run = folder.parent.parent
             raise RunFolderError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -66,10 +67,11 @@ def run(config: Config, options: Options) -> Result:
 
 
 def _inputs(config: Config, run_folder: Path) -> dict[str, str]:
-    stage = "dataset" if config.model else "corpus"
-    if stage == "dataset":
-        rows.require_export(run_folder / "dataset" / "trl")
-    return {stage: fingerprint(run_folder / stage)}
+    if not config.model:
+        return {"corpus": fingerprint(run_folder / "corpus")}
+    exported = run_folder / "dataset" / "trl"
+    rows.require_export(exported)
+    return {"dataset": fingerprint(exported)}
 
 
 def _reopen(folder: Path, identity: dict[str, Any]) -> None:
@@ -227,7 +229,8 @@ def _result(config: Config, run_folder: Path, folder: Path) -> Result:
 
 def _table(changes: Sequence[Change]) -> Table:
     n = next((c.before.n for c in changes if c.before), 0)
-    table = Table(title=f"held-out questions, n = {n}, 95 % intervals", title_justify="left")
+    title = f"held-out questions, n = {n}: per cent with 95 % intervals"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for heading in ("", "before", "after", "difference"):
         table.add_column(heading)
     names = {"outcome": "answers right", "rubric": "entities named"}
@@ -235,8 +238,8 @@ def _table(changes: Sequence[Change]) -> Table:
         cells = (row.before, row.after)
         table.add_row(
             f"{names[row.measure]}, {row.decoding}",
-            *(cell.text(digits=3) if cell else "not judged" for cell in cells),
-            row.difference.text(digits=3, sign=True) if row.difference else "not judged",
+            *(cell.text(scale=100, digits=0) if cell else "not judged" for cell in cells),
+            row.difference.text(scale=100, digits=0, sign=True) if row.difference else "not judged",
         )
     return table
 

@@ -41,7 +41,7 @@ class StepMetrics(Record):
     """From 1."""
     reward: float | None
     reward_std: float | None
-    """Mean over the groups of the deviation within a group."""
+    """Deviation over all responses of the update."""
     outcome: float | None
     """Share of right answers among the judged responses."""
     rubric: float | None
