@@ -131,7 +131,8 @@ def test_an_exhausted_budget_stops() -> None:
 def test_a_judge_sees_the_answer_and_not_the_way_to_it() -> None:
     assert show("Rome, Berlin, Lyon.\nAnswer: Paris") == "Paris"
     long = "x" * 5000
-    assert show(long) == long[:4000]
+    assert show(long) == long[:600]
+    assert show(f"Answer: {long}") == long[:300]
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_a_number_as_entity_is_read_by_words_and_refused_by_upstream(
 def test_a_missing_file_or_a_wrong_value_is_a_one_line_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "--groups FILE is needed" in complaint(capsys)
+    assert "--groups FILE is needed" in complaint(capsys, "--run", str(tmp_path))
     assert "check --groups" in complaint(capsys, "--groups", str(tmp_path / "none.json"))
     assert "check --groups" in complaint(capsys, "--groups", str(tmp_path))
     path = write(tmp_path / "g.json", {"groups": [GROUP]})

@@ -1,8 +1,8 @@
 """A language model as judge: the answer is taken out of the response, then compared.
 
 The judge sees as little as possible: the answer a response commits to where it has one, else its
-end, without thinking, without invisible characters, without sentences that talk to a judge, and
-between fences that the response cannot know. Its last verdict line counts. No verdict after three
+last lines; without thinking, invisible characters and sentences that talk to a judge; and between
+fences that the response cannot know. Its last verdict line counts. No verdict after three
 tries, or an outage, is None: unknown, not wrong.
 """
 
@@ -21,7 +21,7 @@ from longtrace.records import Message, Verdict, content_id
 from longtrace.rewards.answer import final_answer
 
 _TRIES = 3
-_SHOWN_CHARS = 4000
+_ANSWER_CHARS, _TAIL_CHARS = 300, 600
 _FIELDS = ("question", "answer", "aliases", "fence", "response")
 _MARKS = r"[\s>*_`#\"'{(\[-]*"
 _VERDICT = re.compile(
@@ -134,10 +134,11 @@ def default_prompt() -> str:
 def show(response: str) -> str:
     """What a judge is shown of a response without its thinking; empty if nothing is left.
 
-    The answer it commits to, else its last 4,000 characters; without characters that cannot be
-    seen, and without sentences that speak of verdicts, graders or instructions.
+    The first 300 characters of the answer it commits to, else its last 600, so that copying the
+    prompt shows little of it; without characters that cannot be seen, and without sentences that
+    talk to a judge.
     """
-    text = final_answer(response) or response.strip()[-_SHOWN_CHARS:]
+    text = final_answer(response)[:_ANSWER_CHARS] or response.strip()[-_TAIL_CHARS:]
     text = unicodedata.normalize("NFC", text)
     text = "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cf", "Cc"))
     kept = [part for part in _SENTENCE.split(text) if part and not _TO_JUDGE.search(part)]

@@ -27,7 +27,7 @@ KindOption: TypeAlias = Annotated[
 """`Kind` as an option of a verb, where `exact-then-judge` is the same as `exact_then_judge`."""
 
 _MOST_ITEMS = 3
-_ITEMS = re.compile(r"\s*(?:[,;/|\n]|\band\b|\bor\b)\s*", re.IGNORECASE)
+_ITEMS = re.compile(r"\s*(?:,(?!\d)|[;/|\n]|\band\b|\bor\b)\s*", re.IGNORECASE)
 _OR = re.compile(r"\bor\b")
 _OPEN = re.compile(
     r"\b(?:can ?not|can ?t|could not|couldn ?t|impossible to) (?:be )?"
@@ -151,7 +151,7 @@ def skeleton(text: str) -> str:
 
 
 def _items(text: str) -> list[str]:
-    return [item for item in _ITEMS.split(text) if item and not item.isdigit()]
+    return [item for item in _ITEMS.split(text) if item]
 
 
 def _other_number(extracted: str, golds: Sequence[str]) -> bool:

@@ -1,40 +1,47 @@
-"""Re-score stored responses under any variant of the reward, without a model and without a run.
+"""Re-score stored responses under any variant of the reward, without a policy and without a GPU.
 
 A trainer's log says what every response was; this says what each would have earned with another
-matcher, credit rule or eta. The outcome is taken from the file, and one that nobody could tell
-(null) stays unjudged.
+matcher, credit rule, eta or judge, and who moves. The outcome is taken from the file unless it is
+judged again, and one that nobody could tell (null) stays unjudged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from pydantic import Field
+from rich.console import RenderableType
 from rich.table import Table
 
 import longtrace.config
 from longtrace.config import Options, Result
-from longtrace.errors import InputError, RowError
-from longtrace.records import Entity, Score
-from longtrace.rewards.combine import Best, CreditOption, NormalizeOption, combine, has_signal
-from longtrace.rewards.rubric import Match, score_response
-
-_REMEDY = (
-    'expected {"entities": [names], "samples": [{"response": text, "outcome": 0 to 1 or null, '
-    '"ill_formed": false}]}'
-)
+from longtrace.errors import InputError
+from longtrace.llm import LLM, Endpoint, Spent, in_order
+from longtrace.parallel import progress
+from longtrace.records import Verdict
+from longtrace.rewards import lab_page
+from longtrace.rewards.attacks import ATTACKS, DEFENCES, Payoff, suite
+from longtrace.rewards.combine import Best, CreditOption, NormalizeOption, has_signal
+from longtrace.rewards.groups import Group, read_groups, read_rollouts
+from longtrace.rewards.judge import Judge
+from longtrace.rewards.lab import Move, Scored, Variant, moves, places, score_group
+from longtrace.rewards.outcome import Asks, KindOption, outcome
+from longtrace.rewards.rubric import Match
 
 
 class Config(longtrace.config.Config):
     """Which variant of the reward to compute, and for which responses."""
 
     groups: Path | None = None
-    """File of groups: one JSON object {"groups": [...]}, or JSONL with one group a line."""
+    """File of groups: one JSON object {"groups": [...]}, or JSONL with one group a line; without
+    it the rollouts that a training kept in --run."""
     match: Match = "words"
     """words: whole words and aliases, any script; upstream: the published matcher, bit for bit."""
     credit: CreditOption = "positive_only"
@@ -45,122 +52,100 @@ class Config(longtrace.config.Config):
     """The group's best is over all judged members, or over correct ones."""
     eta: float = Field(default=0.3, ge=0, le=1)
     """Weight of the rubric, from 0 to 1."""
+    outcome: Literal["stored"] | KindOption = "stored"
+    """stored as in the file, or judged again: exact, two-way-substring, judge, exact-then-judge."""
+    judge: Endpoint = Endpoint()
+    """The judge's endpoint."""
+    judge_max_tokens: int = Field(default=1024, ge=16)
+    """Longest reply of the judge; one that thinks needs more."""
+    verdicts: Path | None = None
+    """SQLite file of the judge's replies, so that no question is paid twice; RUN/cache/judge.sqlite
+    if not given."""
+    compare: bool = False
+    """Also show how rewards and advantages move when one choice is changed."""
+    html: Path | None = None
+    """Write a page with the comparison and every group to this file."""
+    attacks: bool = False
+    """Instead of scoring responses, run the attack suite against the reward."""
+
+    @property
+    def variant(self) -> Variant:
+        """The variant of the formula."""
+        return Variant(self.match, self.credit, self.normalize, self.best, self.eta)
 
 
-class Sample(BaseModel):
-    """One response of a group. Other keys of the row are ignored."""
+class Rejudged(NamedTuple):
+    """Groups with new outcomes, and what that took."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    response: str
-    """The final answer text, thinking removed."""
-    outcome: Annotated[float, Field(ge=0, le=1)] | None
-    """1 right, 0 wrong, null if nobody could tell."""
-    ill_formed: bool = False
-    """Truncated, or not one thinking part followed by an answer: outcome and rubric count as 0."""
+    groups: list[Group]
+    deciders: Counter[str]
+    """Responses by who decided: a rule, the judge, nobody."""
+    changed: int
+    """Responses whose outcome is another than the stored one."""
+    spent: Spent
 
 
-class Group(BaseModel):
-    """All responses to one prompt. Other keys of the row are ignored."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    entities: tuple[Entity | str | StrictInt, ...]
-    """Names, or objects with `name` and `aliases`."""
-    samples: tuple[Sample, ...] = Field(min_length=1)
-
-
-class Scored(NamedTuple):
-    """A group with its scores and rewards, in the order of its samples."""
-
-    scores_G: list[Score]
-    rewards_G: list[float | None]
-
-
-def score_group(group: Group, config: Config) -> Scored:
-    """Scores and rewards of one group under the variant that `config` names."""
-    scores_G = [
-        score_response(
-            sample.response,
-            group.entities,
-            outcome=sample.outcome,
-            ill_formed=sample.ill_formed,
-            match=config.match,
-        )
-        for sample in group.samples
-    ]
-    rewards_G = combine(
-        scores_G,
-        eta=config.eta,
-        credit=config.credit,
-        normalize=config.normalize,
-        best=config.best,
-    )
-    return Scored(scores_G, rewards_G)
-
-
-def read_groups(path: Path) -> Iterator[tuple[str, Group]]:
-    """Groups of a file with the place each stands at, one at a time where the file is JSONL.
+async def rejudge(groups: Sequence[Group], config: Config, cache: Path) -> Rejudged:
+    """The groups with outcomes by `config.outcome`; ill-formed responses stay wrong.
 
     Raises:
-        InputError: the file is missing, cannot be read, holds no group, or a row is not a group; a
-            line of JSONL is named by its number, a group of a JSON object by its place in the list.
+        InputError: the outcome needs a judge and none is configured.
+        BudgetError: the judge's budget is used up; what was judged is in the cache.
     """
-    found = False
-    for place, value in _rows(path):
-        found = True
-        try:
-            yield place, Group.model_validate(value)
-        except ValidationError as error:
-            raise InputError(f"{place}: {_first(error)}; {_REMEDY}") from None
-    if not found:
-        raise InputError(f"{path}: no groups in this file; {_REMEDY}")
+    if config.outcome == "stored":
+        raise InputError("--outcome stored: the stored outcomes are not judged again")
+    kind = config.outcome
+    async with AsyncExitStack() as stack:
+        judge, llm = None, None
+        if kind in ("judge", "exact_then_judge"):
+            llm = await stack.enter_async_context(LLM(_endpoint(config), cache))
+            judge = Judge(llm, max_tokens=config.judge_max_tokens)
+
+        async def one(task: tuple[int, int]) -> Verdict:
+            group, sample = groups[task[0]], groups[task[0]].samples[task[1]]
+            if sample.ill_formed:
+                return Verdict(correct=False, judge="rule:ill_formed")
+            return await outcome(
+                sample.response,
+                question=group.question,
+                answer=group.answer or "",
+                aliases=group.answer_aliases,
+                kind=kind,
+                judge=judge,
+            )
+
+        tasks = [(g, s) for g, group in enumerate(groups) for s in range(len(group.samples))]
+        verdicts = []
+        with progress("judge", len(tasks)) as advance:
+            async for verdict in in_order(one, tasks, ahead=2 * config.judge.concurrency):
+                verdicts.append(verdict)
+                advance(len(verdicts))
+        return _rejudged(groups, verdicts, llm.spent if llm else Spent())
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        with path.open("rb") as lines:
-            first = next((line for line in lines if line.strip()), b"")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; check --groups") from None
-    if _is_row(first):
-        yield from _lines(path)
-        return
-    try:
-        value = orjson.loads(path.read_bytes() or b"{}")
-    except orjson.JSONDecodeError as error:
-        raise RowError(path, error.lineno, f"not valid JSON ({error.msg})", _REMEDY) from None
-    groups = value.get("groups") if isinstance(value, dict) else None
-    if not isinstance(groups, list):
-        raise InputError(f'{path}: no list under "groups"; {_REMEDY}')
-    yield from ((f"{path}: group {number}", row) for number, row in enumerate(groups, 1))
+def _endpoint(config: Config) -> Endpoint:
+    if not config.judge.base_url or not config.judge.model:
+        raise InputError(
+            "--judge.base-url and --judge.model are needed: who judges what the rules leave open; "
+            "or choose --outcome exact"
+        )
+    return config.judge
 
 
-def _is_row(line: bytes) -> bool:
-    """Whether a file that starts with `line` holds one row a line."""
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return False
-    return not (isinstance(value, dict) and "groups" in value)
-
-
-def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                yield f"{path}:{number}", orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise RowError(path, number, f"not valid JSON ({error.msg})", _REMEDY) from None
-
-
-def _first(error: ValidationError) -> str:
-    """The first complaint; of a union's complaints, under the key a person wrote."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("Entity", "str", "int"))
-    return f"{where}: {first['msg']}" if where else first["msg"]
+def _rejudged(groups: Sequence[Group], verdicts: list[Verdict], spent: Spent) -> Rejudged:
+    left = iter(verdicts)
+    changed = 0
+    out = []
+    for group in groups:
+        samples = []
+        for sample in group.samples:
+            verdict = next(left)
+            right = None if verdict.correct is None else float(verdict.correct)
+            changed += right != sample.outcome and not sample.ill_formed
+            samples.append(sample.model_copy(update={"outcome": right}))
+        out.append(group.model_copy(update={"samples": tuple(samples)}))
+    deciders = Counter("nobody" if v.correct is None else v.judge for v in verdicts)
+    return Rejudged(out, deciders, changed, spent)
 
 
 def _table(scored: list[Scored], config: Config) -> Table:
@@ -180,22 +165,121 @@ def _table(scored: list[Scored], config: Config) -> Table:
     return table
 
 
-def run(config: Config, options: Options) -> Result:
-    """Score the groups of a file; reads no run folder and writes nothing."""
+def _judging(table: Table, found: Rejudged) -> None:
+    deciders = ", ".join(f"{name} {count}" for name, count in found.deciders.most_common())
+    table.add_row("decided by", deciders)
+    table.add_row("changed", f"{found.changed} outcomes are not the stored ones")
+    spent = found.spent
+    cost = f", cost {spent.usage.cost:.4f}" if spent.usage.cost else ""
+    table.add_row(
+        "judge",
+        f"{spent.requests} requests, {spent.cached} from the cache, {spent.failed} failed, "
+        f"{spent.usage.prompt_tokens} + {spent.usage.completion_tokens} tokens{cost}",
+    )
+
+
+def moves_table(rows: Sequence[Move]) -> Table:
+    """The comparison as a table."""
+    columns = ("changed choice", "no signal", "mean reward", "reward moves", "advantage moves")
+    table = Table(*columns, "sign flips", box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(
+            row.name,
+            f"{row.no_signal:.1%}",
+            "-" if row.reward is None else f"{row.reward:.4f}",
+            f"{row.reward_change:.4f}",
+            f"{row.advantage_change:.4f}",
+            f"{row.flipped:.1%}",
+        )
+    return table
+
+
+def attacks_table(payoffs: Sequence[Payoff]) -> Table:
+    """The attack suite as a table; what pays is marked."""
+    table = Table("attack, and what stops it", box=None, pad_edge=False, header_style="bold")
+    for defence in DEFENCES:
+        table.add_column(defence.name, justify="right", no_wrap=True)
+    found = {(payoff.attack, payoff.defence): payoff for payoff in payoffs}
+    for attack in ATTACKS:
+        cells = []
+        for defence in DEFENCES:
+            payoff = found[attack.name, defence.name]
+            earned = "none" if payoff.reward is None else f"{payoff.reward:.2f}"
+            cells.append(f"[bold red]{earned}*[/]" if payoff.pays else f"{earned} ")
+        table.add_row(f"{attack.name}\n  [dim]{attack.stopped_by}[/]", *cells)
+    return table
+
+
+async def _attack(config: Config, cache: Path) -> tuple[list[Payoff], Spent]:
+    if not config.judge.base_url:
+        return await suite(), Spent()
+    async with LLM(_endpoint(config), cache) as llm:
+        judge: Asks = Judge(llm, max_tokens=config.judge_max_tokens)
+        return await suite(judge), llm.spent
+
+
+def _run_attacks(config: Config, cache: Path) -> Result:
+    payoffs, spent = asyncio.run(_attack(config, cache))
+    stopped = sum(not p.pays for p in payoffs if p.defence == "default")
+    rows = [{**payoff._asdict(), "pays": payoff.pays} for payoff in payoffs]
+    judge = config.judge.model or "simulated"
+    return Result(
+        json={"attacks": rows, "judge": judge, "usage": spent.model_dump(mode="json")},
+        text=[
+            attacks_table(payoffs),
+            "* pays: as much as an honest correct response, or more than an honest wrong one",
+            f"{stopped} of {len(ATTACKS)} attacks are stopped by the default (judge: {judge})",
+        ],
+    )
+
+
+def _read(config: Config, options: Options) -> list[tuple[str, Group]]:
+    judged = config.outcome == "stored"
     if config.groups is None:
-        raise InputError("--groups FILE is needed: the responses to score; see docs/rewards.md")
+        return list(islice(read_rollouts(options.run), options.limit))
+    return list(islice(read_groups(config.groups, judged=judged), options.limit))
+
+
+def run(config: Config, options: Options) -> Result:
+    """Score the groups of a file or the rollouts of a run; writes only what it is asked to."""
+    cache = config.verdicts or options.run / "cache" / "judge.sqlite"
+    if config.attacks:
+        return _run_attacks(config, cache)
+    placed = _read(config, options)
+    groups = [group for _, group in placed]
+    if options.dry_run:
+        responses = sum(len(group.samples) for group in groups)
+        return Result(json={"responses": responses}, text=[f"would score {responses} responses"])
+    found = None
+    if config.outcome != "stored":
+        found = asyncio.run(rejudge(groups, config, cache))
+        groups = found.groups
     scored: list[Scored] = []
-    responses = 0
-    for place, group in islice(read_groups(config.groups), options.limit):
-        responses += len(group.samples)
-        if options.dry_run:
-            continue
+    for (place, _), group in zip(placed, groups, strict=True):
         try:
-            scored.append(score_group(group, config))
+            scored.append(score_group(group, config.variant))
         except InputError as error:
             raise InputError(f"{place}: {error}") from None
-    if options.dry_run:
-        text = f"would score {responses} responses"
-        return Result(json={"responses": responses}, text=[text])
     rows = [{"rubric": [s.rubric for s in g.scores_G], "rewards": g.rewards_G} for g in scored]
-    return Result(json={"groups": rows}, text=[_table(scored, config)])
+    json: dict[str, Any] = {"groups": rows}
+    table = _table(scored, config)
+    text: list[RenderableType] = [table]
+    if found is not None:
+        _judging(table, found)
+        for row, group in zip(rows, groups, strict=True):
+            row["outcomes"] = [sample.outcome for sample in group.samples]
+        json["judging"] = {
+            "decided_by": dict(found.deciders),
+            "changed": found.changed,
+            "usage": found.spent.model_dump(mode="json"),
+        }
+    compared = moves(groups, config.variant) if config.compare or config.html else []
+    if config.compare:
+        json["compare"] = [{**m._asdict(), "variant": m.variant._asdict()} for m in compared]
+        text += ["", moves_table(compared)]
+    if config.html is not None:
+        named = [places(group, done) for group, done in zip(groups, scored, strict=True)]
+        config.html.write_text(
+            lab_page.page(config.variant, groups, scored, named, compared), encoding="utf-8"
+        )
+    return Result(json=json, text=text, wrote=config.html)
