@@ -4,7 +4,7 @@ from pathlib import Path
 
 from longtrace.records import Answer, Open, Search, Trajectory
 from longtrace.report.stages import contexts_stages, questions_stage, tally
-from longtrace.store import write_json
+from longtrace.store import fingerprint, write_json
 
 
 def attempt(question: str, correct: bool | None, *, answered: bool = True) -> Trajectory:
@@ -57,3 +57,15 @@ def test_contexts_that_are_not_finished_are_not_counted(tmp_path: Path) -> None:
     meta = {"config": {}, "count": 1, "rejected": {}}
     write_json(tmp_path / "contexts" / "tiered" / "meta.json", meta)
     assert [line.complete for line in contexts_stages(tmp_path)] == [False]
+
+
+def test_a_stage_made_from_rows_that_are_gone_is_called_out(tmp_path: Path) -> None:
+    for name in ("corpus", "questions"):
+        (tmp_path / name).mkdir()
+    write_json(tmp_path / "corpus" / "meta.json", {"config": {}, "count": 1, "rejected": {}})
+    inputs = {"corpus": fingerprint(tmp_path / "corpus")}
+    meta = {"config": {}, "count": 1, "rejected": {}, "inputs": inputs}
+    write_json(tmp_path / "questions" / "meta.json", meta)
+    assert questions_stage(tmp_path).stale == ()
+    write_json(tmp_path / "corpus" / "meta.json", {"config": {}, "count": 2, "rejected": {}})
+    assert questions_stage(tmp_path).stale == ("corpus",)

@@ -327,6 +327,8 @@
       const values = Object.entries(series).map(([name, of]) => `${name} ${of[at] === null ? "–" : of[at].toFixed(3)}`);
       $("plot-at").textContent = `step ${steps[at]}: ${values.join(", ")}`;
     }
+    read(at);
+    rule.hidden = true;
     plot.addEventListener("pointermove", (event) => {
       const box = plot.getBoundingClientRect();
       const wanted = low + (span * (event.clientX - box.left)) / box.width;

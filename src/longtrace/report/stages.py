@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from longtrace.contexts.strategies import STRATEGIES
 from longtrace.records import Record, Trajectory
 from longtrace.report.charts import Part
-from longtrace.store import read_json, read_records
+from longtrace.store import fingerprint, read_json, read_records
 
 FORMATS = ("trl", "longtracerl")
 OFFERED = tuple(reversed(STRATEGIES))
@@ -44,6 +44,8 @@ class StageView(Record):
     """The bar: kept and dropped units."""
     reasons: tuple[Reason, ...] = ()
     note: str = ""
+    stale: tuple[str, ...] = ()
+    """Earlier stages that have been made anew since, so that these rows come from others."""
 
 
 class Tally(Record):
@@ -69,6 +71,16 @@ def meta(folder: Path) -> dict[str, Any] | None:
         return None
     value: dict[str, Any] = read_json(path)
     return value
+
+
+def stale(run: Path, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Inputs of a complete stage that are not what now stands in the run folder."""
+    inputs = found.get("inputs", {})
+    return tuple(
+        name
+        for name in ("corpus", "questions", "trajectories")
+        if name in inputs and (meta(run / name) is None or fingerprint(run / name) != inputs[name])
+    )
 
 
 def tally(trajectories: Iterable[Trajectory]) -> Tally:
@@ -145,6 +157,7 @@ def trajectories_stage(run: Path, counts: Tally | None) -> StageView:
         parts=parts,
         reasons=reasons,
         note=note,
+        stale=stale(run, found),
     )
 
 
@@ -200,6 +213,7 @@ def training_stage(run: Path) -> StageView:
         unit="updates",
         parts=(Part("done", steps, "kept-tone"), Part("left", 0, "drop-tone")),
         note=f"{steps * prompts * group:,} rollouts: {prompts} prompts an update, {group} each",
+        stale=stale(run, found),
     )
 
 
@@ -219,6 +233,7 @@ def _counted(
         parts=(Part("kept", found["count"], "kept-tone"), Part("dropped", dropped, "drop-tone")),
         reasons=reasons,
         note=note,
+        stale=stale(run, found),
     )
 
 

@@ -84,9 +84,13 @@ def read_training(folder: Path) -> Training | None:
             "rubric": tuple(row.rubric for row in metrics),
         },
         changes=tuple(Change.model_validate(row) for row in found["evaluation"]),
-        notes=(*(attempt.summary for attempt in warmup), TINY if tiny else OWN),
+        notes=(*(_sentence(attempt.summary) for attempt in warmup), TINY if tiny else OWN),
         groups=tuple(_groups(folder / "samples.jsonl")),
     )
+
+
+def _sentence(line: str) -> str:
+    return f"{line[:1].upper()}{line[1:]}."
 
 
 def _groups(path: Path) -> list[Group]:

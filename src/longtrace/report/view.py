@@ -51,6 +51,7 @@ class StageLine(NamedTuple):
     legend: tuple[Part, ...]
     reasons: tuple[Reason, ...]
     note: str
+    stale: str
 
 
 class Cell(NamedTuple):
@@ -195,6 +196,7 @@ def _stage(stage: StageView) -> StageLine:
         legend=legend,
         reasons=stage.reasons,
         note=stage.note,
+        stale=", ".join(stage.stale),
     )
 
 
