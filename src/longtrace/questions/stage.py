@@ -143,7 +143,6 @@ def _work(stage: Stage, config: Config, source: Path, count: int, walks: int, wo
             advance_to(stage.accepted)
             if stage.accepted >= count:
                 break
-    made.close()  # type: ignore[attr-defined]
 
 
 def _nothing(stage: Stage, config: Config) -> str:

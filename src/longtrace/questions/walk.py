@@ -31,6 +31,7 @@ EVIDENCE = 8
 PLAIN_WORDS = 4
 """Different ordinary words in a sentence that can be made a clue: lists of names have fewer."""
 _WORD = re.compile(r"\w+")
+_DIGIT = re.compile(r"\d")
 
 
 class Step(NamedTuple):
@@ -93,7 +94,7 @@ def prose(sentence: str) -> bool:
     """
     if not 60 <= len(sentence) <= 420 or has_marks(sentence):
         return False
-    if sum(c.isdigit() for c in sentence) >= 0.2 * len(sentence):
+    if len(_DIGIT.findall(sentence)) >= 0.2 * len(sentence):
         return False
     spoken = _WORD.findall(sentence)
     plain = {w for w in spoken if w.islower() and len(w) > 2 and w not in STOP}

@@ -59,7 +59,7 @@ class Policy:
 
 WIDE = Policy()
 TIGHT = replace(WIDE, formulations=4, opens_per_search=3, max_searches=15, max_opens=20)
-"""Small limits: about a third of its attempts at eight hops succeed."""
+"""Small limits: about one in five of its attempts at eight hops succeeds."""
 
 
 def policy(attempt: int) -> Policy:
