@@ -15,11 +15,11 @@ import pytest
 
 pytest.importorskip("openai", reason="needs longtrace[llm]")
 
-from llm_server import Model, Raw, Request, Said, call, failure
 from longtrace.errors import InputError
 from longtrace.llm import LLM, BudgetError, Endpoint, LLMError, Reply, Tool, in_order
 from longtrace.llm_wire import Chat, assistant, read_json, tool_result
 from longtrace.records import Message
+from tests.llm_server import Model, Raw, Request, Said, call, failure
 
 HELLO = [Message(role="user", content="hello")]
 SCHEMA = {

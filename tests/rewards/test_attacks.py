@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from llm_server import Model, Request, Said
 from longtrace.cli import main
 from longtrace.llm import LLM
 from longtrace.rewards.attacks import ATTACKS, CASES, DEFENCES, Payoff, honest, suite
 from longtrace.rewards.judge import Judge
 from longtrace.rewards.outcome import by_rule
+from tests.llm_server import Model, Request, Said
 
 PAYING = {
     "default": set(),

@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("openai", reason="needs longtrace[llm]")
 
-from llm_server import Model, Raw, Request, Said, failure
 from longtrace.errors import InputError
 from longtrace.llm import LLM, BudgetError, Endpoint
 from longtrace.records import Verdict
 from longtrace.rewards.judge import Judge, read_upstream, read_verdict, render, show
+from tests.llm_server import Model, Raw, Request, Said, failure
 
 YES = "extracted: Paris\nreason: same city\ncorrect: yes"
 

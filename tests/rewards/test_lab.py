@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from llm_server import Model, Raw, Request, Said, failure
 from longtrace.cli import main
 from longtrace.records import Completion, Score
 from longtrace.rewards.groups import Group, read_rollouts
 from longtrace.rewards.lab import Variant, moves, places, score_group
+from tests.llm_server import Model, Raw, Request, Said, failure
 
 GROUP: dict[str, Any] = {
     "question": "Which city? <b>",
