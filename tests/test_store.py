@@ -82,9 +82,9 @@ def test_complete_means_meta_is_there_and_a_later_stage_asks_for_it(tmp_path: Pa
     with pytest.raises(RunFolderError, match=r"run `longtrace questions --run .*` first"):
         fingerprint(folder)
     with Stage(folder, {}, {}) as stage:
-        assert not stage.complete
+        before = stage.complete
         stage.finish(extra=1)
-        assert stage.complete
+        assert (before, stage.complete) == (False, True)
     first = fingerprint(folder)
     assert first == fingerprint(folder)
     write_json(folder / "meta.json", {**read_json(folder / "meta.json"), "count": 9})

@@ -10,7 +10,7 @@ import pytest
 
 from longtrace.report.data import read_run
 from longtrace.report.page import page
-from report.screenshots import CHROME, DRIVER, chromium
+from tests.report.screenshots import CHROME, DRIVER, chromium
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 pytestmark = pytest.mark.skipif(
