@@ -61,14 +61,17 @@ def exported_row(number: int) -> dict[str, Any]:
     }
 
 
-def write_dataset(run: Path) -> None:
-    """A complete `dataset/trl` of 24 rows to train on and 6 to measure on."""
+@pytest.fixture
+def dataset_run(tmp_path: Path) -> Path:
+    """A run with a complete `dataset/trl` of 24 rows to train on and 6 to measure on."""
+    run = tmp_path / "run"
     folder = run / "dataset" / "trl"
     folder.mkdir(parents=True)
     for name, numbers in (("train", range(24)), ("test", range(24, 30))):
         rows = [exported_row(number) for number in numbers]
         pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
     write_json(folder / "meta.json", {"count": 30})
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from tests.training.conftest import write_dataset
 
 from longtrace.cli import main
 from longtrace.config import Options
@@ -31,12 +30,6 @@ QUICK = [
     *("--eta", "0.9", "--max-completion-tokens", "60", "--learning-rate", "0.01"),
 ]
 NOT_COMPARED = {"checkpoints"}
-
-
-@pytest.fixture
-def dataset_run(tmp_path: Path) -> Path:
-    write_dataset(tmp_path / "run")
-    return tmp_path / "run"
 
 
 def train(run: Path, *flags: str) -> int:

@@ -257,5 +257,9 @@ def _publish(checkpoint: Path, folder: Path) -> None:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(*_CHECKPOINT_ONLY))
+    adapter = partial / "adapter_config.json"
+    if adapter.is_file():  # peft writes a set, in another order in every process
+        config = read_json(adapter)
+        write_json(adapter, {**config, "target_modules": sorted(config["target_modules"])})
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
