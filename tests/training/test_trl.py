@@ -23,7 +23,7 @@ QUICK = Config(
     save_every=2,
     eta=1.0,
     credit="always",
-    max_completion_tokens=12,
+    max_completion_tokens=60,
 )
 
 

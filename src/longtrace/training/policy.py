@@ -98,19 +98,20 @@ def build_model(seed: int) -> Any:
     return model.eval()
 
 
-def load(name: str) -> tuple[Any, Any]:
+def load(name: str, *, half: bool = False) -> tuple[Any, Any]:
     """Model and tokenizer of a folder or a hub name, ready for batches padded on the left.
 
-    On a CPU the weights are 32-bit, so that a continued run repeats an undisturbed one exactly.
+    Args:
+        name: a folder or a hub name.
+        half: weights in bfloat16 instead of 32 bits: for the frozen weights below LoRA on a GPU.
 
     Raises:
-        InputError: neither a folder with a causal language model nor a model that can be had, or no
-            chat template.
+        InputError: no causal language model can be had there, or it has no chat template.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    dtype = torch.bfloat16 if half else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left")
         model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
@@ -129,11 +130,11 @@ def load(name: str) -> tuple[Any, Any]:
     return model.eval(), tokenizer
 
 
-def on_device(model: Any) -> Any:
-    """`model` on the GPU if there is one."""
+def has_gpu() -> bool:
+    """Whether there is a GPU that PyTorch can use."""
     import torch
 
-    return model.to("cuda") if torch.cuda.is_available() else model
+    return bool(torch.cuda.is_available())
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow.parquet as pq
+
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import InputError, RunFolderError
 from longtrace.records import Entity, Example, Message
@@ -111,7 +113,7 @@ def exported(folder: Path) -> Rows:
     parts: list[Any] = []
     for name in ("train", "test"):
         path = folder / f"{name}.parquet"
-        rows = Dataset.from_parquet(str(path), keep_in_memory=True)
+        rows = Dataset(pq.read_table(path))
         missing = sorted({*_COLUMNS} - {*rows.column_names})
         if missing:
             raise InputError(

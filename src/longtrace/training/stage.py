@@ -112,7 +112,7 @@ def _work(stage: Stage, config: Config, options: Options) -> None:
     if not (folder / "before.jsonl").is_file():
         _write_answers(folder / "before.jsonl", config, start, test)
     if not (folder / "model").is_dir():
-        model, tokenizer = policy.load(start)
+        model, tokenizer = _load(start, config)
         with progress("grpo", config.steps) as advance:
             trl.train(model, tokenizer, train, config, folder, advance=advance)
     if not (folder / "after.jsonl").is_file():
@@ -152,12 +152,14 @@ def _warm_up(folder: Path, train: Sequence[Task], test: Sequence[Task], config: 
 
 
 def _write_answers(path: Path, config: Config, name: str, test: Sequence[Example]) -> None:
-    model, tokenizer = policy.load(name)
+    model, tokenizer = _load(name, config)
+    if config.model and policy.has_gpu():
+        model = model.to("cuda")
     answers = [
         answer
         for decoding in _DECODINGS
         for answer in respond(
-            policy.on_device(model),
+            model,
             tokenizer,
             test,
             decoding=decoding,
@@ -168,6 +170,11 @@ def _write_answers(path: Path, config: Config, name: str, test: Sequence[Example
         )
     ]
     _write(path, answers)
+
+
+def _load(name: str, config: Config) -> tuple[Any, Any]:
+    frozen = config.model is not None and config.lora_rank > 0
+    return policy.load(name, half=frozen and policy.has_gpu())
 
 
 def evaluate(folder: Path) -> list[Change]:

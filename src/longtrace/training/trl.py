@@ -19,6 +19,7 @@ from longtrace.records import Record
 from longtrace.store import read_json, read_records, write_json
 from longtrace.training.config import Config
 from longtrace.training.measure import end_tokens
+from longtrace.training.policy import has_gpu
 from longtrace.training.reward import RewardSettings, Rollout, reward_function
 
 SAMPLE_EVERY = 10
@@ -125,19 +126,19 @@ def rewind(folder: Path) -> int:
 def grpo_config(config: Config, folder: Path) -> Any:
     """The paper's settings as TRL's: token-level loss, clip 0.2 / 0.28, no KL, group deviation.
 
-    With a user's model one group is on the device at a time and gradients are accumulated over the
-    step's prompts.
+    The tiny policy stays on the CPU, where a step takes half a second and repeats exactly. With a
+    user's model one group is on the device at a time and gradients are accumulated over the step's
+    prompts.
     """
-    import torch
     from trl import GRPOConfig
 
-    cuda = torch.cuda.is_available()
+    cuda = config.model is not None and has_gpu()
     at_once = 1 if config.model else config.prompts_per_step
     return GRPOConfig(
         output_dir=str(folder),
         use_cpu=not cuda,
         bf16=cuda,
-        gradient_checkpointing=cuda and config.model is not None,
+        gradient_checkpointing=cuda,
         num_generations=config.group_size,
         per_device_train_batch_size=config.group_size * at_once,
         gradient_accumulation_steps=config.prompts_per_step // at_once,

@@ -86,8 +86,8 @@ class Plan(NamedTuple):
 
 
 PLAN = (
-    Plan("lookup", 500, 200, 0.95, 4e-3, 0.80),
-    Plan("chains", 500, 100, 0.99, 2e-3, 0.90),
+    Plan("lookup", 500, 200, 0.92, 4e-3, 0.80),
+    Plan("chains", 500, 100, 0.995, 2e-3, 0.90),
     Plan("mixed", 150, 150, 2.0, 1e-3, None),
 )
 
@@ -112,7 +112,7 @@ def warm_start(
         seeds: the most seeds to try.
         full_share: share of the `mixed` responses that show every step, in (0, 1).
         plans: the stages, in order.
-        said: called with a line when an attempt ends.
+        said: called with a line when a seed is given up.
         advance: told the steps done in the present attempt, of at most `total_steps()`.
 
     Raises:
@@ -122,9 +122,9 @@ def warm_start(
     for tried in range(seed, seed + seeds):
         model, attempt = _attempt(tasks, held_out, tried, full_share, plans, advance)
         attempts.append(attempt)
-        said(attempt.summary)
         if attempt.passed:
             return model, attempts
+        said(attempt.summary)
     raise LongtraceError(
         f"the tiny policy did not learn its task with seeds {seed} to {seed + seeds - 1}; "
         "run `longtrace train` with another --seed, or look at the tasks in training/data.jsonl"
