@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "longtrace.rewards.replay",
         "re-score stored responses under any variant of the reward",
     ),
+    "serve": ("longtrace.rewards.server", "rewards over HTTP, the published contract included"),
     "doctor": ("longtrace.doctor", "what this installation can do, and what is missing"),
 }
 

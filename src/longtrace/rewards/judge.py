@@ -126,6 +126,35 @@ class Judge:
         )
 
 
+class UpstreamJudge(Judge):
+    """Reads verdicts as the published server does: unknown is wrong, the whole content is shown."""
+
+    async def verdict(
+        self, question: str, answer: str, aliases: Sequence[str], response: str
+    ) -> Verdict:
+        """Right or wrong, whatever the judge says or fails to say.
+
+        Raises:
+            BudgetError: the endpoint's budget is used up.
+        """
+        prompt = self._prompt.replace("extracted:", "extracted_final_answer:")
+        text = render(prompt, question, answer, aliases, response)
+        replies: list[str] = []
+        for sample in range(_TRIES):
+            try:
+                reply = await self._llm.complete(
+                    [Message(role="user", content=text)], max_tokens=self._max_tokens, sample=sample
+                )
+                replies.append(reply.text)
+            except BudgetError:
+                raise
+            except LLMError:
+                replies.append("")
+            if _UPSTREAM_VERDICT.search(replies[-1]) and _UPSTREAM_EXTRACTED.search(replies[-1]):
+                break
+        return self._verdict(correct=read_upstream(replies))
+
+
 def default_prompt() -> str:
     """The text of prompts/judge.md."""
     return (resources.files("longtrace") / "prompts/judge.md").read_text(encoding="utf-8")
