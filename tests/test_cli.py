@@ -47,7 +47,7 @@ def test_environment_variables_are_not_options(monkeypatch: pytest.MonkeyPatch) 
         (["questions", "--hops", "many"], "--hops: Input should be a valid integer"),
         (["questions", "--count", "0"], "--count: Input should be greater than or equal to 1"),
         (["questions", "extra"], "unrecognized arguments: extra"),
-        (["corpus", "--reader", "kindle"], "--reader: Input should be 'factbook' or 'jsonl'"),
+        (["corpus", "--reader", "kindle"], "--reader: Input should be 'factbook', 'jsonl'"),
         (["corpus", "--reader", "jsonl", "--path", "none.jsonl"], "none.jsonl: no such file"),
         (["questions", "--config", "none.toml"], "none.toml: cannot be read"),
     ],
