@@ -17,7 +17,7 @@ from longtrace.config import Options, Result
 
 _PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "core": (
-        ("pydantic", "tantivy", "tokenizers", "zstandard", "ahocorasick-rs"),
+        ("pydantic", "tantivy", "tokenizers", "zstandard"),
         "pip install longtrace",
     ),
     "train": (
