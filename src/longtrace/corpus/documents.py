@@ -1,111 +1,210 @@
 """The document store: SQLite, ids 0 .. n - 1 in source order, bodies compressed with zstd.
 
-The store is filled in transactions, so a killed build continues after the last one, and is then
-copied in one step to its final name with a canonical layout: equal sources give equal bytes.
+The store is filled in transactions, so a killed build continues after the last one. Repeated keys
+are found in memory (8 bytes each) and the key index is made at the end, since random inserts into
+an index of millions of keys are what makes a load slow down. At last the store is copied in one
+step to its final name with a canonical layout: equal sources give equal bytes.
 """
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import zstandard
 
+from longtrace.corpus.hashes import KeySet
+from longtrace.corpus.readers.base import Item, Redirect, Rejected
 from longtrace.errors import InputError, RunFolderError
-from longtrace.records import Document
+from longtrace.records import Document, Link
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
-  id INTEGER PRIMARY KEY, key TEXT UNIQUE, title TEXT, body BLOB
+  id INTEGER PRIMARY KEY, key TEXT, title TEXT, aliases TEXT, body BLOB
 );
-CREATE TABLE IF NOT EXISTS rejected (unit INTEGER PRIMARY KEY, key TEXT, reason TEXT);
+CREATE TABLE IF NOT EXISTS redirects (name TEXT, target TEXT);
+CREATE TABLE IF NOT EXISTS rejected (place TEXT, reason TEXT, detail TEXT);
+CREATE TABLE IF NOT EXISTS aliases (doc INTEGER, name TEXT);
 CREATE TABLE IF NOT EXISTS dictionary (bytes BLOB);
+CREATE TABLE IF NOT EXISTS filled (units INTEGER, linked INTEGER);
 """
 _BATCH = 1000
 _DICTIONARY_BYTES = 112_640
 _SAMPLE_BYTES = 8_192
 _MIN_SAMPLES = 100
+_STRICT = "without --strict such records are counted and left out"
 
 
-def build_store(documents: Iterator[Document], path: Path) -> None:
-    """Fill the store at `path`, continuing after the documents an interrupted build has taken.
+class Row(NamedTuple):
+    """A stored document without its record: what a pass over millions of them needs."""
 
-    Documents without text and repeated keys are left out and kept in the table `rejected`.
+    doc: int
+    key: str
+    title: str
+    text: str
+    targets: list[str]
+    """Keys or redirects that the links name, repeats included."""
+    raw: bytes
+    """The body as stored, uncompressed; its bytes stand for text, links and source."""
+
+
+class StoreWriter:
+    """Fills a store; open one, `fill` it, `complete` it.
+
+    Args:
+        path: the final name; an interrupted build left `path.partial`.
     """
-    if path.exists():
-        return
-    partial = path.with_name(path.name + ".partial")
-    connection = sqlite3.connect(partial)
-    connection.executescript(_SCHEMA)
-    (kept,) = connection.execute("SELECT count(*) FROM documents").fetchone()
-    (dropped,) = connection.execute("SELECT count(*) FROM rejected").fetchone()
-    rest = itertools.islice(documents, kept + dropped, None)
-    unit = kept + dropped
-    while batch := _next_batch(rest, partial, unit):
-        with connection:
-            compressor = _compressor(connection, batch)
-            for document in batch:
-                kept += _insert(connection, compressor, kept, unit, document)
-                unit += 1
-    path.with_name(path.name + ".copy").unlink(missing_ok=True)
-    connection.execute("VACUUM INTO ?", (str(path.with_name(path.name + ".copy")),))
-    connection.close()
-    path.with_name(path.name + ".copy").rename(path)
-    partial.unlink()
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = path.with_name(path.name + ".partial")
+        self._connection = sqlite3.connect(self._partial)
+        self._connection.execute("PRAGMA synchronous = OFF")  # safe against kills, not power cuts
+        self._connection.executescript(_SCHEMA)
+        (self._kept,) = self._one("SELECT count(*) FROM documents")
+        filled: tuple[int, int] = self._one("SELECT * FROM filled") or (0, 0)
+        self.units, self._linked = filled
+        """Items taken so far, and whether a document among them has hyperlinks."""
+        self._keys = KeySet()
+        keys = self._connection.execute("SELECT key FROM documents")
+        while batch := [key for (key,) in keys.fetchmany(100_000)]:
+            self._keys.add(batch)
+
+    def fill(self, items: Iterable[Item], *, strict: bool) -> None:
+        """Take items that follow the `units` taken before, in transactions of a thousand.
+
+        Raises:
+            InputError: with `strict`, an item is no document; items before it are kept.
+        """
+        rest = iter(items)
+        while batch := list(islice(rest, _BATCH)):
+            with self._connection:
+                self._insert(batch, strict)
+
+    def complete(self) -> None:
+        """Index the keys and move the store to its final name.
+
+        Raises:
+            InputError: there is no document in it; then nothing is left behind.
+        """
+        if self._kept == 0:
+            first = self._one("SELECT place, detail FROM rejected ORDER BY rowid") or ("source", "")
+            self._connection.close()
+            self._partial.unlink()
+            what = f": {first[1]}" if first[1] else ""
+            raise InputError(f"{first[0]}{what}; no document could be read at all; check --path")
+        with self._connection:
+            self._connection.execute("CREATE UNIQUE INDEX by_key ON documents (key)")
+            self._connection.execute("CREATE INDEX by_name ON redirects (name)")
+            self._resolve_redirects()
+            self._connection.execute("CREATE INDEX by_doc ON aliases (doc)")
+        copy = self._path.with_name(self._path.name + ".copy")
+        copy.unlink(missing_ok=True)
+        self._connection.execute("VACUUM INTO ?", (str(copy),))
+        self._connection.close()
+        copy.rename(self._path)
+        self._partial.unlink()
+
+    def _one(self, query: str) -> Any:
+        return self._connection.execute(query).fetchone()
+
+    def _insert(self, batch: list[Item], strict: bool) -> None:
+        documents = [item for item in batch if isinstance(item, Document)]
+        new = iter(self._keys.add([d.key for d in documents if d.text.strip()]).tolist())
+        compressor = self._compressor(documents)
+        rows: list[tuple[object, ...]] = []
+        redirects: list[Redirect] = []
+        for item in batch:
+            if isinstance(item, Document):
+                problem = _problem(item, new)
+            else:
+                problem = item if isinstance(item, Rejected) else None
+            if problem is not None:
+                self._reject(problem, strict)
+            elif isinstance(item, Redirect):
+                redirects.append(item)
+            elif isinstance(item, Document):
+                self._linked |= bool(item.links)
+                rows.append(_row(self._kept + len(rows), item, compressor))
+        many = self._connection.executemany
+        many("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
+        many("INSERT INTO redirects VALUES (?, ?)", redirects)
+        self._kept += len(rows)
+        self.units += len(batch)
+        self._connection.execute("DELETE FROM filled")
+        self._connection.execute("INSERT INTO filled VALUES (?, ?)", (self.units, self._linked))
+
+    def _reject(self, problem: Rejected, strict: bool) -> None:
+        if strict:
+            raise problem.error(_STRICT)
+        row = (problem.where, problem.reason, problem.detail)
+        self._connection.execute("INSERT INTO rejected VALUES (?, ?, ?)", row)
+
+    def _compressor(self, batch: list[Document]) -> zstandard.ZstdCompressor:
+        """A compressor with the store's dictionary, which the first documents train."""
+        stored = self._one("SELECT bytes FROM dictionary")
+        if stored is None and batch:
+            samples: list[bytes | bytearray | memoryview] = [
+                _body(document)[:_SAMPLE_BYTES] for document in batch
+            ]
+            trained = b""
+            if len(samples) >= _MIN_SAMPLES:
+                trained = zstandard.train_dictionary(_DICTIONARY_BYTES, samples).as_bytes()
+            self._connection.execute("INSERT INTO dictionary VALUES (?)", (trained,))
+            stored = (trained,)
+        return zstandard.ZstdCompressor(
+            level=3, dict_data=_dictionary(stored[0] if stored else b"")
+        )
+
+    def _resolve_redirects(self) -> None:
+        """Turn redirects, also those to other redirects, into aliases of the documents."""
+        self._connection.execute(
+            """
+            INSERT INTO aliases
+            WITH RECURSIVE follow (name, target, steps) AS (
+              SELECT name, target, 0 FROM redirects
+              UNION ALL
+              SELECT follow.name, redirects.target, steps + 1 FROM follow
+              JOIN redirects ON redirects.name = follow.target
+              WHERE steps < 4 AND NOT EXISTS (SELECT 1 FROM documents WHERE key = follow.target)
+            )
+            SELECT DISTINCT documents.id, follow.name FROM follow
+            JOIN documents ON documents.key = follow.target
+            WHERE NOT EXISTS (SELECT 1 FROM documents AS taken WHERE taken.key = follow.name)
+            ORDER BY documents.id, follow.name
+            """
+        )
 
 
-def _next_batch(rest: Iterator[Document], partial: Path, unit: int) -> list[Document]:
-    """The next documents; if the source fails before the first batch is kept, no trace is left."""
-    try:
-        return list(itertools.islice(rest, _BATCH))
-    except InputError:
-        if unit == 0:
-            partial.unlink()
-        raise
+def _problem(document: Document, new: Iterator[bool]) -> Rejected | None:
+    """Why a document is left out; None if it is kept."""
+    if not document.text.strip():
+        return Rejected(document.source, 0, "no text", f"document {document.key!r} has no text")
+    if not next(new):
+        what = f"key {document.key!r} was seen before"
+        return Rejected(document.source, 0, "duplicate key", what)
+    return None
 
 
-def _insert(
-    connection: sqlite3.Connection,
-    compressor: zstandard.ZstdCompressor,
-    doc: int,
-    unit: int,
-    document: Document,
-) -> int:
-    """Insert a document as `doc` and return 1, or note why not and return 0."""
-    reason = "" if document.text.strip() else "no text"
-    if not reason:
-        body = compressor.compress(_body(document))
-        row = (doc, document.key, document.title, body)
-        done = connection.execute("INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?)", row)
-        if done.rowcount == 1:
-            return 1
-        reason = "duplicate key"
-    connection.execute("INSERT INTO rejected VALUES (?, ?, ?)", (unit, document.key, reason))
-    return 0
+def _row(doc: int, document: Document, compressor: zstandard.ZstdCompressor) -> tuple[object, ...]:
+    aliases = orjson.dumps(document.aliases).decode() if document.aliases else None
+    return doc, document.key, document.title, aliases, compressor.compress(_body(document))
 
 
 def _body(document: Document) -> bytes:
-    return orjson.dumps(document.model_dump(exclude={"key", "title"}, mode="json"))
-
-
-def _compressor(connection: sqlite3.Connection, batch: list[Document]) -> zstandard.ZstdCompressor:
-    """A compressor with the store's dictionary, which the first batch trains."""
-    stored = connection.execute("SELECT bytes FROM dictionary").fetchone()
-    if stored is None:
-        samples: list[bytes | bytearray | memoryview] = [
-            _body(document)[:_SAMPLE_BYTES] for document in batch
+    """What is compressed: {text, source, links: null or [target or [target, start, end]]}."""
+    links: list[object] | None = None
+    if document.links is not None:
+        links = [
+            link.target if link.start is None else (link.target, link.start, link.end)
+            for link in document.links
         ]
-        trained = b""
-        if len(samples) >= _MIN_SAMPLES:
-            trained = zstandard.train_dictionary(_DICTIONARY_BYTES, samples).as_bytes()
-        connection.execute("INSERT INTO dictionary VALUES (?)", (trained,))
-        stored = (trained,)
-    return zstandard.ZstdCompressor(level=3, dict_data=_dictionary(stored[0]))
+    return orjson.dumps({"text": document.text, "links": links, "source": document.source})
 
 
 def _dictionary(stored: bytes) -> zstandard.ZstdCompressionDict | None:
@@ -113,7 +212,7 @@ def _dictionary(stored: bytes) -> zstandard.ZstdCompressionDict | None:
 
 
 class DocumentStore:
-    """Reads a store that `build_store` completed.
+    """Reads a store that a `StoreWriter` completed.
 
     Raises:
         RunFolderError: there is none at `path`.
@@ -123,9 +222,13 @@ class DocumentStore:
         if not path.is_file():
             raise RunFolderError(f"{path}: no document store; run `longtrace corpus` first")
         self._connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
-        (stored,) = self._connection.execute("SELECT bytes FROM dictionary").fetchone() or (b"",)
+        one = self._connection.execute
+        (stored,) = one("SELECT bytes FROM dictionary").fetchone() or (b"",)
         self._decompressor = zstandard.ZstdDecompressor(dict_data=_dictionary(stored))
-        self._size = int(self._connection.execute("SELECT count(*) FROM documents").fetchone()[0])
+        self._size = int(one("SELECT count(*) FROM documents").fetchone()[0])
+        self._redirected = one("SELECT 1 FROM aliases LIMIT 1").fetchone() is not None
+        self.linked = bool((one("SELECT linked FROM filled").fetchone() or (0,))[0])
+        """Whether any document has a hyperlink."""
         self.document = lru_cache(maxsize=2048)(self._document)
 
     def __len__(self) -> int:
@@ -147,23 +250,61 @@ class DocumentStore:
         row = self._connection.execute("SELECT id FROM documents WHERE key = ?", (key,)).fetchone()
         return None if row is None else int(row[0])
 
+    def rows(self, start: int, stop: int) -> Iterator[Row]:
+        """Documents start .. stop - 1."""
+        query = "SELECT id, key, title, body FROM documents WHERE id >= ? AND id < ? ORDER BY id"
+        for doc, key, title, body in self._connection.execute(query, (start, stop)):
+            raw = self._decompressor.decompress(body)
+            fields = orjson.loads(raw)
+            links = fields["links"] or ()
+            targets = [link if isinstance(link, str) else link[0] for link in links]
+            yield Row(doc, key, title, fields["text"], targets, raw)
+
+    def names(self) -> Iterator[tuple[int, str, str, tuple[str, ...]]]:
+        """(id, key, title, aliases) of every document, redirects included, in order of id."""
+        query = "SELECT id, key, title, aliases FROM documents ORDER BY id"
+        redirects = self._connection.execute("SELECT doc, name FROM aliases ORDER BY doc, name")
+        ahead = redirects.fetchone()
+        for doc, key, title, stored in self._connection.execute(query):
+            aliases: list[str] = orjson.loads(stored) if stored else []
+            while ahead is not None and ahead[0] == doc:
+                aliases.append(ahead[1])
+                ahead = redirects.fetchone()
+            yield doc, key, title, tuple(dict.fromkeys(aliases))
+
+    def redirects(self) -> Iterator[tuple[str, int]]:
+        """(name, id) of every redirect that leads to a document."""
+        yield from self._connection.execute("SELECT name, doc FROM aliases ORDER BY doc, name")
+
+    def rejected(self) -> Iterator[tuple[str, str, str]]:
+        """(where, reason, detail) of every record left out, in source order."""
+        query = "SELECT place, reason, detail FROM rejected ORDER BY rowid"
+        yield from self._connection.execute(query)
+
     def _document(self, doc: int) -> Document:
         """The document with id `doc` (0 .. n - 1)."""
-        query = "SELECT key, title, body FROM documents WHERE id = ?"
+        query = "SELECT key, title, aliases, body FROM documents WHERE id = ?"
         row = self._connection.execute(query, (doc,)).fetchone()
         if row is None:
             raise InputError(f"{doc}: no such document id; the corpus holds {self._size}")
-        return self._read(*row)
-
-    def __iter__(self) -> Iterator[Document]:
-        rows = self._connection.execute("SELECT key, title, body FROM documents ORDER BY id")
-        for row in rows:
-            yield self._read(*row)
-
-    def rejected(self) -> Iterator[tuple[int, str, str]]:
-        """(number in the source, key, reason) of every document left out."""
-        yield from self._connection.execute("SELECT unit, key, reason FROM rejected ORDER BY unit")
-
-    def _read(self, key: str, title: str, body: bytes) -> Document:
+        key, title, stored, body = row
+        aliases: list[str] = orjson.loads(stored) if stored else []
+        if self._redirected:
+            query = "SELECT name FROM aliases WHERE doc = ? ORDER BY name"
+            aliases += [name for (name,) in self._connection.execute(query, (doc,))]
         fields: dict[str, Any] = orjson.loads(self._decompressor.decompress(body))
-        return Document(key=key, title=title, **fields)
+        links = fields["links"]
+        return Document(
+            key=key,
+            title=title,
+            text=fields["text"],
+            links=None if links is None else tuple(map(_link, links)),
+            aliases=tuple(dict.fromkeys(aliases)),
+            source=fields["source"],
+        )
+
+
+def _link(stored: Any) -> Link:
+    if isinstance(stored, str):
+        return Link(target=stored)
+    return Link(target=stored[0], start=stored[1], end=stored[2])

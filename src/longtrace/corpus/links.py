@@ -8,18 +8,20 @@ take 0.65 GB.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import ahocorasick_rs
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.format import open_memmap
 
-from longtrace.text import capitals, normalise, normalise_name
+from longtrace.corpus.hashes import mix
 
-_ACRONYM_CHARS = 5  # three letters and the spaces around them
 Ints = npt.NDArray[np.int32]
+Pairs = npt.NDArray[np.int64]
+_TRIES = 8
+"""Draws before the targets that are left are listed; any number gives the same chances."""
 
 
 class Graph(NamedTuple):
@@ -55,6 +57,35 @@ def build_graph(rows: Iterable[Iterable[int]], *, loops: bool = False) -> Graph:
     return Graph(np.frombuffer(indptr, np.int64), np.frombuffer(targets, np.int32))
 
 
+def save_graph(
+    folder: Path, name: str, documents: int, parts: Iterable[Callable[[], Pairs]]
+) -> None:
+    """Write a graph whose edges come in parts, holding one part in memory at a time.
+
+    Args:
+        folder: where the arrays go, each under its final name only when it is whole.
+        name: of the graph.
+        documents: n.
+        parts: each gives, as often as it is called, pairs (document, target), ascending and unique;
+            the documents of a part come after those of the part before it.
+    """
+    again = list(parts)
+    indptr = np.zeros(documents + 1, np.int64)
+    for part in again:
+        indptr += np.bincount(part()[:, 0] + 1, minlength=documents + 1)
+    indptr = np.cumsum(indptr)
+    partial = folder / f"{name}_targets.npy.partial"
+    targets = open_memmap(partial, mode="w+", dtype=np.int32, shape=(int(indptr[-1]),))
+    start = 0
+    for part in again:
+        found = part()[:, 1]
+        targets[start : start + len(found)] = found
+        start += len(found)
+    targets.flush()
+    np.save(folder / f"{name}_indptr.npy", indptr)
+    partial.rename(folder / f"{name}_targets.npy")
+
+
 def largest_component(graph: Graph) -> int:
     """Documents in the largest strongly connected component."""
     from scipy.sparse import csr_array
@@ -69,56 +100,87 @@ def largest_component(graph: Graph) -> int:
     return int(np.bincount(labels).max())
 
 
-class NameScanner:
-    """Finds which of many names stand in a text as whole words, in one pass.
+def random_walks(
+    graph: Graph,
+    *,
+    hops: int,
+    indices: npt.NDArray[np.int64],
+    seed: int,
+    weights: npt.NDArray[np.float64] | None = None,
+) -> Ints:
+    """Self-avoiding random walks, all at once.
+
+    Every walk depends on the graph, `seed` and its own index alone, so any split of the indices
+    over processes gives the same walks. A step goes to one of the unvisited targets with chances in
+    proportion to their weights, which is how hubs are damped.
 
     Args:
-        names: for every document its name and aliases. A name that normalises to nothing, or to a
-            single letter or digit, is never found.
+        graph: at least one document must have a positive weight.
+        hops: steps of a walk.
+        indices: [w] numbers of the walks.
+        seed: of the run.
+        weights: [n] in [0, 1], 0 for documents never visited; None for all alike.
+
+    Returns:
+        [w, hops + 1] documents; -1 from where a walk found no unvisited target.
     """
-
-    def __init__(self, names: Iterable[Sequence[str]]) -> None:
-        owners: dict[str, set[int]] = {}
-        forms_of: dict[str, set[str]] = {}
-        for doc, forms in enumerate(names):
-            for form in forms:
-                needle = normalise_name(form)
-                if len(needle.strip()) > 1:
-                    owners.setdefault(needle, set()).add(doc)
-                    if len(needle) <= _ACRONYM_CHARS:
-                        forms_of.setdefault(needle, set()).add(form)
-        self._patterns = list(owners)
-        self._owners = [sorted(owners[pattern]) for pattern in self._patterns]
-        self._forms = {p: forms_of[needle] for p, needle in enumerate(owners) if needle in forms_of}
-        self._matcher = ahocorasick_rs.AhoCorasick(self._patterns)
-
-    def mentioned(self, text: str) -> set[int]:
-        """Documents with a name in `text`, names inside longer names included."""
-        hits = self._matcher.find_matches_as_indexes(normalise(text), overlapping=True)
-        met = {pattern for pattern, _, _ in hits}
-        return {
-            doc for pattern in met if self._meant(pattern, text) for doc in self._owners[pattern]
-        }
-
-    def linked(self, text: str) -> set[int]:
-        """Documents named in `text`: the longest name at a place counts, if one document has it."""
-        hits = self._matcher.find_matches_as_indexes(normalise(text), overlapping=True)
-        found: set[int] = set()
-        for pattern, _, _ in _outermost(hits):
-            if len(self._owners[pattern]) == 1 and self._meant(pattern, text):
-                found.update(self._owners[pattern])
-        return found
-
-    def _meant(self, pattern: int, text: str) -> bool:
-        """Whether some form of the pattern stands in `text` in the letters it needs."""
-        forms = self._forms.get(pattern)
-        return forms is None or any(capitals(form, text) for form in forms)
+    weights = np.ones(len(graph.indptr) - 1) if weights is None else weights
+    starts = np.flatnonzero(weights > 0)
+    walks = np.full((len(indices), hops + 1), -1, np.int32)
+    walks[:, 0] = starts[_below(_draw(seed, indices, 0), len(starts))]
+    alive = np.arange(len(indices))
+    for hop in range(1, hops + 1):
+        alive = alive[_step(graph, walks, alive, indices, hop, seed, weights)]
+    return walks
 
 
-def _outermost(hits: list[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
-    """The hits (pattern, start, end) that lie inside no other hit."""
-    end_so_far = -1
-    for hit in sorted(hits, key=lambda h: (h[1], -h[2])):
-        if hit[2] > end_so_far:
-            end_so_far = hit[2]
-            yield hit
+def _step(
+    graph: Graph,
+    walks: Ints,
+    alive: Pairs,
+    indices: Pairs,
+    hop: int,
+    seed: int,
+    weights: npt.NDArray[np.float64],
+) -> npt.NDArray[np.bool_]:
+    """Take one step of the walks `alive`; [a] whether each found a target."""
+    here = walks[alive, hop - 1]
+    first = graph.indptr[here]
+    degree = graph.indptr[here + 1] - first
+    waiting = np.flatnonzero(degree > 0)
+    for attempt in range(_TRIES):
+        walk = alive[waiting]
+        salt = (hop * (_TRIES + 1) + attempt) * 2
+        draw = _draw(seed, indices[walk], salt)
+        target = graph.targets[first[waiting] + _below(draw, degree[waiting])]
+        visited = (walks[walk, :hop] == target[:, None]).any(axis=1)
+        taken = ~visited & (_unit(_draw(seed, indices[walk], salt + 1)) < weights[target])
+        walks[walk[taken], hop] = target[taken]
+        waiting = waiting[~taken]
+    for place in waiting:
+        walk = alive[place]
+        options = graph.of(int(here[place]))
+        options = options[~np.isin(options, walks[walk, :hop])]
+        chances = np.cumsum(weights[options])
+        if len(options) and chances[-1] > 0:
+            salt = (hop * (_TRIES + 1) + _TRIES) * 2
+            draw = _unit(_draw(seed, indices[walk : walk + 1], salt))[0]
+            walks[walk, hop] = options[np.searchsorted(chances, draw * chances[-1], side="right")]
+    found: npt.NDArray[np.bool_] = walks[alive, hop] >= 0
+    return found
+
+
+def _draw(seed: int, indices: Pairs, salt: int) -> npt.NDArray[np.uint64]:
+    """[w] 64 random bits for every (seed, index, salt)."""
+    key = (seed * 0x9E3779B97F4A7C15 + salt * 0xC2B2AE3D27D4EB4F) & 0xFFFFFFFFFFFFFFFF
+    return mix(mix(indices.astype(np.uint64) + np.uint64(1)) + np.uint64(key))
+
+
+def _unit(draw: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """[w] in [0, 1)."""
+    return (draw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _below(draw: npt.NDArray[np.uint64], size: int | Pairs) -> Pairs:
+    """[w] integers in [0, size)."""
+    return (_unit(draw) * size).astype(np.int64)

@@ -2,7 +2,7 @@
 
 The title counts twice. Words are lower-cased and stemmed (English); stop words of a query are
 dropped, which costs no quality and makes it three times as fast at a million documents. Equal
-scores are ordered by document id.
+scores are ordered by document id, so the answer does not depend on how the index is laid out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,65 @@ from longtrace.text import STOP_WORDS, words
 TITLE_WEIGHT = 2.0
 _HEAP_BYTES = 128_000_000
 _TIES = 16
+_DIGITS = 4
+"""Decimals of a score that count; the last bits of a sum depend on the order of its terms."""
 _VERSION = "version.txt"
+
+
+class IndexWriter:
+    """Writes an index in order of document id; what was committed survives a kill.
+
+    Args:
+        folder: where the index is kept once it is complete; None for an index in memory.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._partial = None if folder is None else folder.with_name(folder.name + ".partial")
+        self._index = self._open()
+        self._index.reload()
+        self.committed = int(self._index.searcher().num_docs)
+        """Documents that an interrupted build has committed."""
+        self._writer = self._index.writer(_HEAP_BYTES, 1)
+
+    def _open(self) -> Any:
+        partial = self._partial
+        version = None if partial is None else partial / _VERSION
+        if version is not None and version.is_file() and version.read_text() == tantivy.__version__:
+            return tantivy.Index.open(str(partial))
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        index = tantivy.Index(_schema(), path=str(partial) if partial else None)
+        if partial is not None:
+            (partial / _VERSION).write_text(tantivy.__version__)
+        return index
+
+    def add(self, doc: int, title: str, text: str) -> None:
+        """Add a document."""
+        self._writer.add_document(tantivy.Document(id=doc, title=title, text=text))
+
+    def commit(self) -> None:
+        """Keep what was added."""
+        self._writer.commit()
+
+    def complete(self) -> SearchIndex:
+        """Commit, move the index to its final name and open it."""
+        self._writer.commit()
+        self._writer.wait_merging_threads()
+        if self._folder is None or self._partial is None:
+            return SearchIndex(self._index)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._partial.rename(self._folder)
+        return SearchIndex.open(self._folder)
+
+
+def _schema() -> Any:
+    schema = tantivy.SchemaBuilder()
+    for name in ("title", "text"):
+        schema.add_text_field(name, stored=False, tokenizer_name="en_stem", index_option="freq")
+    schema.add_integer_field("id", stored=False, indexed=False, fast=True)
+    return schema.build()
 
 
 class SearchIndex:
@@ -42,26 +100,12 @@ class SearchIndex:
             rows: documents in any order.
             folder: where the index is kept, replaced if it exists; None for an index in memory.
         """
-        schema = tantivy.SchemaBuilder()
-        for name in ("title", "text"):
-            schema.add_text_field(name, stored=False, tokenizer_name="en_stem", index_option="freq")
-        schema.add_unsigned_field("id", stored=True, indexed=False)
-        partial = None if folder is None else folder.with_name(folder.name + ".partial")
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-        index = tantivy.Index(schema.build(), path=str(partial) if partial else None)
-        writer = index.writer(_HEAP_BYTES, 1)
+        if folder is not None:
+            shutil.rmtree(folder.with_name(folder.name + ".partial"), ignore_errors=True)
+        writer = IndexWriter(folder)
         for doc, title, text in rows:
-            writer.add_document(tantivy.Document(id=doc, title=title, text=text))
-        writer.commit()
-        writer.wait_merging_threads()
-        if folder is None or partial is None:
-            return cls(index)
-        (partial / _VERSION).write_text(tantivy.__version__)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-        return cls.open(folder)
+            writer.add(doc, title, text)
+        return writer.complete()
 
     @classmethod
     def open(cls, folder: Path) -> SearchIndex:
@@ -89,11 +133,20 @@ class SearchIndex:
         parsed = self._index.parse_query(
             " ".join(kept), ["title", "text"], field_boosts={"title": TITLE_WEIGHT}
         )
-        hits = self._searcher.search(parsed, k + _TIES).hits
-        scored = [(-score, self._searcher.doc(address)["id"][0]) for score, address in hits]
+        limit = k + _TIES
+        hits = self._searcher.search(parsed, limit, count=False).hits
+        while len(hits) == limit and _tied(hits[k - 1][0], hits[-1][0]):
+            limit *= 4
+            hits = self._searcher.search(parsed, limit, count=False).hits
+        ids = self._searcher.fast_field_values("id", [address for _, address in hits])
+        scored = [(-round(hit[0], _DIGITS), doc) for hit, doc in zip(hits, ids, strict=True)]
         return [doc for _, doc in sorted(scored)[:k]]
 
     def document_frequency(self, word: str) -> int:
         """Documents whose text holds `word` in any inflection; 0 if it is not one word."""
         stems = self._stem.analyze(word)
         return int(self._searcher.doc_freq("text", stems[0])) if len(stems) == 1 else 0
+
+
+def _tied(one: float, other: float) -> bool:
+    return round(one, _DIGITS) == round(other, _DIGITS)

