@@ -223,6 +223,10 @@ class DocumentStore:
             raise RunFolderError(f"{path}: no document store; run `longtrace corpus` first")
         self._connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
         one = self._connection.execute
+        if one("SELECT 1 FROM sqlite_master WHERE name = 'filled'").fetchone() is None:
+            raise RunFolderError(
+                f"{path}: made by another longtrace; run `longtrace corpus --fresh`"
+            )
         (stored,) = one("SELECT bytes FROM dictionary").fetchone() or (b"",)
         self._decompressor = zstandard.ZstdDecompressor(dict_data=_dictionary(stored))
         self._size = int(one("SELECT count(*) FROM documents").fetchone()[0])

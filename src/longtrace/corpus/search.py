@@ -130,7 +130,7 @@ class SearchIndex:
         kept = [word for word in asked if word not in STOP_WORDS] or asked
         if not kept or k < 1:
             return []
-        parsed = self._index.parse_query(
+        parsed, _ = self._index.parse_query_lenient(
             " ".join(kept), ["title", "text"], field_boosts={"title": TITLE_WEIGHT}
         )
         limit = k + _TIES
