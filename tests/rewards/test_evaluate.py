@@ -115,6 +115,7 @@ def test_a_number_as_entity_is_read_as_its_digits() -> None:
         (body(history=[]), "history must be"),
         (body(history="x"), "history must be"),
         (body(history=[1]), "a message of history"),
+        (body(history=[{"role": "assistant", "content": [1]}]), "content of a message"),
         (body(3), "response must be text"),
         (body("x", rubric_reward_ratio=None), "rubric_reward_ratio is missing"),
         (body("x", rubric_reward_ratio=2), "from 0 to 1"),

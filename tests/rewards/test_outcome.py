@@ -99,6 +99,26 @@ def test_each_kind_asks_only_where_it_must(
     assert decide(response, "Paris", kind) == expected
 
 
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("Answer: Кама", "Kama"),
+        ("Answer: Kama", "Кама"),
+        (
+            "Answer: The school, which stands by the lake, was built in 1893, and later moved",
+            "1893",
+        ),
+        (
+            "Answer: Paris, which was founded by a tribe in the year 52 or 53 before our era",
+            "Paris",
+        ),
+        ("Answer: It is 1893, as the book on the school says.", "1893"),
+    ],
+)
+def test_honest_answers_in_many_words_are_left_to_the_judge(response: str, answer: str) -> None:
+    assert decide(response, answer, "exact_then_judge") == (True, True)
+
+
 def test_two_way_also_takes_a_part_of_the_reference_answer() -> None:
     assert decide("Answer: Curie", "Marie Curie", "two_way_substring") == (True, False)
     assert decide("Answer: Curie", "Marie Curie", "exact") == (False, False)

@@ -154,7 +154,7 @@ ATTACKS = (
     Attack(
         "context as the answer",
         lambda c: _thought(f"Answer: {' '.join(c.documents)}"),
-        "equality; a list is no answer; a cut",
+        "equality; the judge sees the start alone",
     ),
     Attack(
         "hedge: either, or",

@@ -101,6 +101,9 @@ def _texts(
         if not isinstance(history, Sequence) or isinstance(history, str) or not history:
             raise InputError("history must be a list of at least one message")
         messages = [_mapping(message, "a message of history") for message in history]
+        for message in messages:
+            if not isinstance(message.get("content"), str | None):
+                raise InputError("the content of a message must be text")
         last = messages[-1]
         if last.get("role") != "assistant" or not last.get("content"):
             return "", "", True

@@ -26,7 +26,7 @@ KindOption: TypeAlias = Annotated[
 ]
 """`Kind` as an option of a verb, where `exact-then-judge` is the same as `exact_then_judge`."""
 
-_MOST_ITEMS = 3
+_MOST_ITEMS, _ITEM_WORDS, _SHORT_WORDS = 3, 4, 12
 _ITEMS = re.compile(r"\s*(?:,(?!\d)|[;/|\n]|\band\b|\bor\b)\s*", re.IGNORECASE)
 _OR = re.compile(r"\bor\b")
 _OPEN = re.compile(
@@ -39,6 +39,7 @@ _OPEN = re.compile(
     r"|\b(?:insufficient|no|not enough) (?:information|evidence|data|answer)\b"
     r"|\bi do(?: not|n ?t) know\b"
 )
+_MIXED = re.compile(r"\b(?=\w*[A-Za-z])\w*[\u0370-\u03ff\u0400-\u052f]")
 _WHOLE = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)")
 _LOOKS = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u051b\u043a\u043c"
@@ -111,21 +112,37 @@ def by_rule(response: str, answer: str, aliases: Sequence[str], kind: Kind) -> V
 def refused(extracted: str, golds: Sequence[str], *, lenient: bool = False) -> str:
     """Why the answer `extracted` is wrong whatever a judge says; empty if it is not.
 
-    `hedge`: it leaves the answer open or offers two; `list`: more than three items; `look_alike`:
-    it is a right answer only to the eye. A reference answer that itself holds such words or so many
-    items is not held against the response. With `lenient` nor is "unknown" beside a reference
-    answer ("Paris, though the year is unknown"): that is for a judge to tell.
+    `hedge`: it leaves the answer open or offers two; `list`: more than three short items;
+    `look_alike`: it is a right answer only to the eye, by letters of another script within a word
+    or by characters that cannot be seen. A reference answer that itself holds such words or so many
+    items is not held against the response. With `lenient`, for kinds that ask a judge, neither is
+    "or" in a long sentence, nor "unknown" beside a reference answer ("Paris, though the year is
+    unknown").
     """
     said = " ".join(normalise_name(extracted).split())
     known = [" ".join(normalise_name(gold).split()) for gold in golds]
-    if said and said not in known and skeleton(extracted) in {skeleton(gold) for gold in golds}:
+    looks = {skeleton(gold) for gold in golds}
+    if said not in known and _disguised(extracted) and skeleton(extracted) in looks:
         return "look_alike"
-    named = lenient and any(f" {gold} " in f" {said} " for gold in known if gold)
-    for pattern in (_OR,) if named else (_OR, _OPEN):
-        if pattern.search(said) and not any(pattern.search(gold) for gold in known):
-            return "hedge"
+    if _hedges(said, known, lenient):
+        return "hedge"
+    items = _items(extracted)
     longest = max((len(_items(gold)) for gold in golds), default=1)
-    return "list" if len(_items(extracted)) > max(_MOST_ITEMS, longest) else ""
+    short = all(len(item.split()) <= _ITEM_WORDS for item in items)
+    return "list" if short and len(items) > max(_MOST_ITEMS, longest) else ""
+
+
+def _disguised(text: str) -> bool:
+    return bool(_MIXED.search(text)) or any(unicodedata.category(c) == "Cf" for c in text)
+
+
+def _hedges(said: str, known: Sequence[str], lenient: bool) -> bool:
+    named = any(f" {gold} " in f" {said} " for gold in known if gold)
+    long = len(said.split()) > _SHORT_WORDS and "either" not in said.split()
+    patterns = [] if lenient and long else [_OR]
+    if not (lenient and named):
+        patterns.append(_OPEN)
+    return any(pattern.search(said) and not any(map(pattern.search, known)) for pattern in patterns)
 
 
 def two_way(extracted: str, answer: str, aliases: Sequence[str] = ()) -> Verdict:
