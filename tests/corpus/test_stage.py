@@ -159,7 +159,12 @@ def test_an_interrupted_store_continues_to_the_same_bytes(tmp_path: Path) -> Non
     again = StoreWriter(folder / "documents.sqlite")
     assert again.units == 1000
     again.fill(items[again.units :], strict=False)
-    again.complete()
+    vacuum = folder / "documents.sqlite.copy"
+    vacuum.mkdir()  # as if it were killed when it had made the indices
+    with pytest.raises(OSError, match="documents.sqlite.copy"):
+        again.complete()
+    vacuum.rmdir()
+    StoreWriter(folder / "documents.sqlite").complete()
     whole = tmp_path / "whole/corpus/documents.sqlite"
     assert (folder / "documents.sqlite").read_bytes() == whole.read_bytes()
     assert len(DocumentStore(whole)) == 2400

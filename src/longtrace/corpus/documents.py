@@ -33,6 +33,11 @@ CREATE TABLE IF NOT EXISTS aliases (doc INTEGER, name TEXT);
 CREATE TABLE IF NOT EXISTS dictionary (bytes BLOB);
 CREATE TABLE IF NOT EXISTS filled (units INTEGER, linked INTEGER);
 """
+_INDICES = (
+    "UNIQUE INDEX IF NOT EXISTS by_key ON documents (key)",
+    "INDEX IF NOT EXISTS by_name ON redirects (name)",
+    "INDEX IF NOT EXISTS by_doc ON aliases (doc)",
+)
 _BATCH = 1000
 _DICTIONARY_BYTES = 112_640
 _SAMPLE_BYTES = 8_192
@@ -99,10 +104,10 @@ class StoreWriter:
             what = f": {first[1]}" if first[1] else ""
             raise InputError(f"{first[0]}{what}; no document could be read at all; check --path")
         with self._connection:
-            self._connection.execute("CREATE UNIQUE INDEX by_key ON documents (key)")
-            self._connection.execute("CREATE INDEX by_name ON redirects (name)")
+            for index in _INDICES:  # a killed run may have made some of them
+                self._connection.execute(f"CREATE {index}")
+            self._connection.execute("DELETE FROM aliases")
             self._resolve_redirects()
-            self._connection.execute("CREATE INDEX by_doc ON aliases (doc)")
         copy = self._path.with_name(self._path.name + ".copy")
         copy.unlink(missing_ok=True)
         self._connection.execute("VACUUM INTO ?", (str(copy),))
