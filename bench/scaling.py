@@ -65,7 +65,7 @@ def main() -> None:
             source = Path(folder, "source.jsonl")
             size = write(source, documents)
             run = Path(folder, f"run-{documents}")
-            source_and_run = ["--path", source, "--run", run]
+            source_and_run: tuple[str | Path, ...] = ("--path", source, "--run", run)
             used = command(["corpus", "--reader", "jsonl", *source_and_run])
             costs.append(used.cpu_s / documents * 1e6)
             ratio = f"{costs[-1] / costs[0]:.2f}x" if len(costs) > 1 else ""

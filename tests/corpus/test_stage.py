@@ -161,7 +161,7 @@ def test_an_interrupted_store_continues_to_the_same_bytes(tmp_path: Path) -> Non
     again.fill(items[again.units :], strict=False)
     vacuum = folder / "documents.sqlite.copy"
     vacuum.mkdir()  # as if it were killed when it had made the indices
-    with pytest.raises(OSError, match="documents.sqlite.copy"):
+    with pytest.raises(OSError, match="sqlite"):
         again.complete()
     vacuum.rmdir()
     StoreWriter(folder / "documents.sqlite").complete()
