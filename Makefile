@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 RUN    ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check format clean
+.PHONY: help demo test test-fast check format bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ check: $(READY) ## format, lint, types, architecture
 format: $(READY) ## rewrite the sources as `check` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## speed and memory beside the bare libraries, as Markdown tables
+	@for file in $(filter-out bench/measure.py,$(wildcard bench/*.py)); do $(BIN)/python $$file || exit 1; done
 
 clean: ## remove the virtual environment and all runs
 	rm -rf $(VENV) runs
