@@ -170,6 +170,8 @@ def test_a_folder_gives_titles_links_and_aliases(tmp_path: Path, build: Build) -
     (root / "guide/setup.html").write_text(
         "<html><head><title>Set up</title><style>p{}</style></head>"
         "<body><nav><a href='x'>n</a></nav>"
+        "<div role='navigation'><div>x</div><ul><li>menu</ul></div><ul><li></li></ul><h2>Go</h2>"
+        "<ul><li><p>item<a href='#i'>\N{PILCROW SIGN}</a></p></li></ul>"
         "<p>Go  <a href='../index.md'>back\nhome</a>.</p><script>alert(1)</script><p>A&amp;B</p>"
         "<a href='missing.html'>gone</a></body></html>"
     )
@@ -181,7 +183,10 @@ def test_a_folder_gives_titles_links_and_aliases(tmp_path: Path, build: Build) -
     assert anchors(index) == [("guide/setup.html", "the setup"), ("guide/notes.txt", "notes")]
     assert "- one\n- two" in index.text
     assert "a | b\n1 | 2" in index.text
-    assert (setup.title, setup.text) == ("Set up", "Go back home.\n\nA&B\n\ngone")
+    assert (setup.title, setup.text) == (
+        "Set up",
+        "## Go\n\n- item\n\nGo back home.\n\nA&B\n\ngone",
+    )
     assert anchors(setup) == [("index.md", "back home"), ("guide/missing.html", "gone")]
     assert (notes.title, notes.text, notes.links) == ("notes", "Plain <b>notes</b>.", None)
     corpus = build("folder", root)

@@ -23,6 +23,7 @@ footer form h1 h2 h3 h4 h5 h6 header hr html legend li main ol p pre section sum
 tfoot thead tr ul
 """
 _BLOCKS = frozenset(_BLOCK.split())
+_PERMALINK = "\N{PILCROW SIGN}"
 _LINES = frozenset({"li", "tr", "dt", "dd", "thead", "tbody", "tfoot"})
 _HEADINGS = {f"h{n}": f"{'#' * max(2, n)} " for n in range(1, 7)}
 
@@ -84,7 +85,9 @@ class _Text(HTMLParser):
         self._gap = ""
         self._links: list[tuple[str, int, int]] = []
         self._open: list[tuple[str, int]] = []
-        self._dropped = self._pre = 0
+        self._mark = ""
+        self._dropped = ""
+        self._depth = self._pre = 0
         self._title: list[str] = []
         self._heading: list[str] = []
         self._in_title = self._in_heading = False
@@ -94,11 +97,14 @@ class _Text(HTMLParser):
         return Page(title, "".join(self._parts), tuple(self._links))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _DROPPED:
-            self._dropped += 1
+        given = dict(attrs)
+        if self._dropped:
+            self._depth += tag == self._dropped
+        elif tag in _DROPPED or given.get("role") == "navigation":
+            self._dropped, self._depth = tag, 1
         elif tag == "title":
             self._in_title = True
-        elif tag == "a" and (href := dict(attrs).get("href")):
+        elif tag == "a" and (href := given.get("href")):
             self._open.append((href, -1))
         elif tag == "br":
             self._break("\n")
@@ -113,11 +119,12 @@ class _Text(HTMLParser):
         if tag == "h1" and not self._heading:
             self._in_heading = True
         if tag == "li" or tag in _HEADINGS:
-            self._write(_HEADINGS.get(tag, "- "))
+            self._mark = _HEADINGS.get(tag, "- ")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in _DROPPED:
-            self._dropped = max(0, self._dropped - 1)
+        if self._dropped:
+            self._depth -= tag == self._dropped
+            self._dropped = self._dropped if self._depth else ""
         elif tag == "title":
             self._in_title = False
         elif tag == "a" and self._open:
@@ -126,11 +133,12 @@ class _Text(HTMLParser):
                 self._links.append((href, start, self._length))
         elif tag in _BLOCKS:
             self._break("\n" if tag in _LINES else "\n\n")
+            self._mark = ""
             self._pre = max(0, self._pre - (tag == "pre"))
             self._in_heading = self._in_heading and tag != "h1"
 
     def handle_data(self, data: str) -> None:
-        if self._dropped:
+        if self._dropped or data == _PERMALINK:
             return
         if self._in_title:
             self._title.append(data)
@@ -139,7 +147,7 @@ class _Text(HTMLParser):
         if not text:
             self._gap = self._gap or (" " if data and self._length else "")
             return
-        if not self._pre and data[0].isspace() and not self._gap and self._length:
+        if not self._pre and data[0].isspace() and not self._gap:
             self._gap = " "
         self._flush_gap()
         self._open = [(href, self._length if at < 0 else at) for href, at in self._open]
@@ -159,15 +167,12 @@ class _Text(HTMLParser):
             self._gap = gap
 
     def _flush_gap(self) -> None:
-        if self._gap and self._length and not self._after_mark():
+        """Write the white space and the mark that stand before the next text."""
+        if self._length:
             self._write(self._gap)
-        self._gap = ""
-
-    def _after_mark(self) -> bool:
-        return self._parts[-1] == "- " or self._parts[-1] in _HEADINGS.values()
+        self._write(self._mark)
+        self._gap = self._mark = ""
 
     def _write(self, text: str) -> None:
-        if text == "- " or text in _HEADINGS.values():
-            self._flush_gap()
         self._parts.append(text)
         self._length += len(text)
