@@ -83,6 +83,19 @@ class Walk(Record):
     seed: int
 
 
+class Checked(Record):
+    """What writing and checking a question with a model has shown; None is unknown."""
+
+    refused: tuple[str, ...] = ()
+    """Why earlier drafts of the model were refused, in order."""
+    closed_book: bool | None = None
+    """Whether a model without documents answered it, which it should not."""
+    gold_only: bool | None = None
+    """Whether a model with the walk's documents alone answered it, as it should."""
+    without: tuple[bool | None, ...] = ()
+    """For each hop, whether a model answered without that document: one row of the matrix."""
+
+
 class Question(Record):
     """A multi-hop question whose answer is a fact of the walk's last document."""
 
@@ -96,6 +109,8 @@ class Question(Record):
     """One clue a hop, aligned with `hops`, in the words the question uses."""
     writer: str
     """`offline`, `llm:<model>` or the name of the source the question was imported from."""
+    checked: Checked | None = None
+    """None if no model had a part in it."""
 
 
 # ------------------------------------------------------------------------------------ trajectories
@@ -203,7 +218,7 @@ class Tier(StrEnum):
 
 
 class Passage(Record):
-    """A document's place in a context."""
+    """A document's, or a part of a document's, place in a context."""
 
     doc: str
     tier: Tier
@@ -211,6 +226,34 @@ class Passage(Record):
     """Tokens of the passage as rendered, its heading and separator included."""
     chars: int | None = None
     """Characters of the text that are kept; None for all. One passage of a context may be cut."""
+    start: int | None = None
+    """Character of the document's text at which the passage begins, where documents are packed in
+    parts (`chars` is then always given); None where they are packed whole."""
+
+    def part(self, text: str) -> str:
+        """The part of the document's `text` that stands in the prompt."""
+        start = self.start or 0
+        return text[start : None if self.chars is None else start + self.chars]
+
+
+class Proof(Record):
+    """Where a distractor holds the question's answer, and what was done about it."""
+
+    doc: str
+    start: int | None = None
+    """As in `Passage`."""
+    rule: Literal["answer", "answer and last entity"]
+    """Whether the subject of the question's last document is named as well."""
+    form: str
+    """The answer or alias that was found."""
+    span: tuple[int, int] | None = None
+    """First and one past the last character of it in the document's text; None if it stands in the
+    title, or in letters that differ too much to be traced back."""
+    entity: str = ""
+    """The name of the last entity that was found; empty if none."""
+    entity_span: tuple[int, int] | None = None
+    action: Literal["dropped", "promoted", "noted"]
+    """Left out; packed as gold; or kept as a distractor, because the answer alone proves little."""
 
 
 class Context(Record):
@@ -227,8 +270,23 @@ class Context(Record):
     """Fingerprint of the tokenizer the counts belong to."""
     strategy: str
     seed: int
-    answer_bearing: tuple[str, ...] = ()
-    """Keys of documents left out because they would themselves answer the question."""
+    phrasing: str = "answer"
+    """Name of the instruction: a file of `longtrace/prompts`, without suffix."""
+    layout: str = "section"
+    """How documents are set off from each other."""
+    exhausted: bool = False
+    """Whether there was no further document for the room that is left."""
+    certificate: tuple[Proof, ...] = ()
+    """Every distractor that holds the answer. One that is not named here was checked and does not;
+    a document that was cut was checked as a whole."""
+    answered_without_gold: bool | None = None
+    """Whether a model found the answer with the gold documents taken out; None if none was asked,
+    or none could tell."""
+
+    @property
+    def answer_bearing(self) -> tuple[str, ...]:
+        """Keys of documents left out because they would themselves answer the question."""
+        return tuple(dict.fromkeys(p.doc for p in self.certificate if p.action == "dropped"))
 
 
 class Entity(Record):

@@ -46,8 +46,18 @@ def document(doc: int) -> dict[str, object]:
     return {"id": f"d{doc:02}", "title": f"{name(doc)}_(town)", "text": text, "links": []}
 
 
+def evidence(doc: int) -> str:
+    """The sentence of a gold document that leads on."""
+    if doc % 3 == 2:
+        return f"Its mayor in 1877 was Answername{chr(65 + doc)}."
+    return f"It lies beside {name(doc + 1)}."
+
+
 def question(n: int) -> Question:
-    hops = tuple(Hop(doc=f"d{doc:02}", entity=name(doc)) for doc in range(3 * n, 3 * n + 3))
+    hops = tuple(
+        Hop(doc=f"d{doc:02}", entity=name(doc), evidence=(evidence(doc),))
+        for doc in range(3 * n, 3 * n + 3)
+    )
     answer = f"Answername{chr(65 + 3 * n + 2)}"
     text = f"The river and the lantern lead on, number {n}. Who was mayor? {{question}}"
     return Question(
@@ -87,6 +97,11 @@ def attempts(n: int) -> list[Trajectory]:
         correct=n != 5,
     )
     return [wrong, right] if n == 1 else [right]
+
+
+def correct_first(n: int) -> tuple[Trajectory, ...]:
+    """The attempts in the order in which contexts are made from them."""
+    return tuple(sorted(attempts(n), key=lambda attempt: not attempt.correct))
 
 
 def write(run_folder: Path, stage: str, rows: list[Record]) -> None:

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from longtrace.config import Options
+from longtrace.contexts.card import CANARY
 from longtrace.contexts.export import TRL_SCHEMA, Config, held_out, run
 from longtrace.errors import InputError, RunFolderError
 from longtrace.records import Context
@@ -37,7 +38,8 @@ def test_trl_rows_hold_what_the_reward_needs(contexts: Path) -> None:
         assert tokens.count(row["prompt"][0]["content"]) == context.tokens
         assert (row["question"], row["answer"]) == (asked.text, asked.answer)
         assert [e["name"] for e in row["entities"]] == [hop.entity for hop in asked.hops]
-        assert row["strategy"] == "tiered"
+        assert (row["strategy"], row["budget_tokens"]) == ("tiered", context.budget_tokens)
+        assert row["canary"] == CANARY
 
 
 def test_published_rows_have_the_published_keys_and_no_others(contexts: Path) -> None:
@@ -53,7 +55,8 @@ def test_published_rows_have_the_published_keys_and_no_others(contexts: Path) ->
         assert {"question", "rubrics", "dataset_name"} <= set(info)
         assert info["dataset_name"] != "longrlvr"
         assert len(info["rubrics"]) == 3
-        assert row["input_messages"][0]["content"].startswith('<section id="1">')
+        assert info["canary"] == CANARY
+        assert CANARY not in row["input_messages"][0]["content"]
 
 
 def test_jsonl_and_parquet_hold_the_same_rows(contexts: Path) -> None:
@@ -90,7 +93,7 @@ def test_the_same_export_gives_the_same_bytes_and_leaves_no_scraps(contexts: Pat
     folder = contexts / "dataset" / "trl"
     run(Config(), options)
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(first) == {"stage.json", "train.parquet", "test.parquet", "meta.json"}
+    assert set(first) == {"stage.json", "train.parquet", "test.parquet", "meta.json", "README.md"}
     (folder / "meta.json").unlink()
     (folder / "train.parquet").rename(folder / "train.parquet.partial")
     run(Config(), options)

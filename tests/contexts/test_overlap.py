@@ -52,7 +52,7 @@ def test_strategies_without_a_tier_have_no_share_for_it(
     assert table["overlap"]["tiered"]["read"] is not None
     assert set(table["overlap"]) == set(STRATEGIES)
     assert set(table["control"]) == {overlap.CONTROL}
-    assert len(table["paired"]) == 3
+    assert set(table["paired"]) == {f"{a} - {b}" for a, b in overlap.PAIRS}
 
 
 def test_a_cut_passage_is_judged_by_what_is_kept(packed: Path) -> None:
@@ -100,3 +100,53 @@ def test_the_table_reads_the_same_when_it_comes_from_its_file(fresh_run: Path) -
     assert shown[0] == shown[1]
     rows = [line.split()[0] for line in shown[0].splitlines() if " all " in line]
     assert rows == [*STRATEGIES, overlap.CONTROL]
+
+
+def test_with_passages_the_share_without_siblings_is_given_too(fresh_run: Path) -> None:
+    config = Config(budget_tokens=3_000, unit="passage", passage_chars=600)
+    result = run(config, Options(run=fresh_run, workers=1))
+    for strategy in STRATEGIES:
+        counted, without, n, m = [], [], 0, 0
+        path = fresh_run / "contexts" / strategy / "data.jsonl"
+        for context in read_records(path, Context):
+            asked = question(int(context.question_id[1:]))
+            gold = {hop.doc: hop.entity for hop in asked.hops}
+            others = [p for p in context.passages if p.tier is not Tier.GOLD]
+            hits = [(p.doc in gold, part_holds(p, list(gold.values()))) for p in others]
+            counted.append(sum(hit for _, hit in hits) / len(hits))
+            apart = [hit for sibling, hit in hits if not sibling]
+            without.append(sum(apart) / len(apart))
+            n, m = n + len(hits), m + len(apart)
+        detail = result.json["detail"][strategy]
+        assert detail["all"]["mean"] == pytest.approx(sum(counted) / len(counted), abs=1e-6)
+        assert detail["other_articles"]["mean"] == pytest.approx(sum(without) / 5, abs=1e-6)
+        assert (detail["distractors"], detail["n"]["other_articles"]) == (n, m)
+    assert result.json["detail"]["tiered"]["n"]["other_articles"] < n
+    assert "paired_other_articles" in result.json
+    lines = [line for line in result.text if isinstance(line, str)]
+    assert "without other passages of gold articles:" in lines
+
+
+def part_holds(passage: Passage, gold: list[str]) -> bool:
+    row = document(int(passage.doc[1:]))
+    text = f"{row['title']} {passage.part(str(row['text']))}"
+    return any(entity in text for entity in gold)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_printed_table_fits_a_terminal(width: int, fresh_run: Path) -> None:
+    config = Config(budget_tokens=3_000, unit="passage", passage_chars=600)
+    table = run(config, Options(run=fresh_run, workers=1))
+    console = Console(file=StringIO(), width=width, soft_wrap=True)
+    for item in table.text:
+        if not isinstance(item, str):
+            console.print(item)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, shown.splitlines())) <= width
+    for heading in ("strategy", "tier", "% [95 % CI]", "mean chars", "paper"):
+        assert heading in shown
+    assert "\u2026" not in shown
+    assert [line.split()[0] for line in shown.splitlines() if " all " in line] == [
+        *STRATEGIES,
+        overlap.CONTROL,
+    ]

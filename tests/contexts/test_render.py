@@ -1,3 +1,6 @@
+from collections import Counter
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +17,9 @@ class Two:
 
     def id(self, key: str) -> int:
         return {"a": 0, "b": 1}[key]
+
+    def key(self, doc: int) -> str:
+        return "ab"[doc]
 
     def title(self, doc: int) -> str:
         return ("Aye-aye_(animal)", "B\nsecond")[doc]
@@ -60,3 +66,32 @@ def test_an_empty_prompt_is_its_frame() -> None:
     head, tail = render.frame("Why {documents}?")
     assert render.prompt([], "Why {documents}?") == head + tail
     assert tail.endswith("Why {documents}?")
+
+
+@pytest.mark.parametrize("phrasing", render.PHRASINGS)
+def test_every_phrasing_asks_for_names_and_an_answer_line_after_the_documents(
+    phrasing: str,
+) -> None:
+    head, tail = render.frame("Who {documents}?", phrasing)
+    assert "Who {documents}?" in tail
+    assert "Answer: <" in tail
+    assert "in full" in tail or "full name" in tail
+    assert "number" in tail
+    assert "{" not in head + tail.replace("{documents}", "")
+    assert not head or head.endswith("\n\n")
+
+
+@pytest.mark.parametrize("layout", render.LAYOUTS)
+def test_every_layout_shows_number_title_and_text_once(layout: str) -> None:
+    shown = render.section(7, "Aye-aye_(animal)", "Text {number} {title}.", layout)
+    assert shown.count("Aye-aye (animal)") == shown.count("Text {number} {title}.") == 1
+    assert "7" in shown
+    assert shown.endswith("\n\n")
+
+
+def test_forms_are_drawn_evenly_and_depend_on_seed_and_question_alone() -> None:
+    drawn = Counter(render.form("varied", 0, f"q{n}") for n in range(1_600))
+    assert len(drawn) == len(render.PHRASINGS) * len(render.LAYOUTS)
+    assert all(60 < n < 145 for n in drawn.values())
+    assert render.form("varied", 0, "q1") == render.form("varied", 0, "q1")
+    assert {render.form("fixed", n, f"q{n}") for n in range(50)} == {render.PLAIN}

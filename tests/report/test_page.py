@@ -115,6 +115,7 @@ def test_every_question_has_its_walk_attempts_and_a_map_of_each_strategy(html: s
     assert [attempt["correct"] for attempt in q1["attempts"]] == [True, False, False]
     assert [m["strategy"] for m in q1["maps"]] == [
         "tiered",
+        "near-miss",
         "trajectory-random",
         "search",
         "random",

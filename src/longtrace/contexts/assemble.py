@@ -1,25 +1,38 @@
-"""One question, one strategy, one context: choose, pack, render, count, and shrink if need be."""
+"""One question, one strategy, one budget, one context: choose, pack, render, count, correct."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
 from longtrace.contexts import render
 from longtrace.contexts.counts import Counts
 from longtrace.contexts.pack import pack
-from longtrace.contexts.strategies import ORDER, Strategy, pool
-from longtrace.corpus.corpus import Corpus
-from longtrace.records import Context, Question, Trajectory, content_id
+from longtrace.contexts.render import Counted, Form
+from longtrace.contexts.strategies import (
+    ORDER,
+    Rules,
+    Source,
+    Strategy,
+    gold_units,
+    pool,
+)
+from longtrace.records import Context, Passage, Proof, Question, Tier, Trajectory, content_id
 from longtrace.tokens import Tokens
 
 GOLD_EXCEEDS = "gold exceeds budget"
+FULL = 0.99
+"""A context with fewer tokens than this share of its budget is packed again, if it can be."""
+_TRIES = 4
+_STREAM: dict[Strategy, Strategy] = {"near-miss": "tiered"}
+"""`near-miss` draws as `tiered` does, so that the two differ in NEAR_MISS alone."""
 
 
 class Bench(NamedTuple):
     """What contexts are made from and measured with."""
 
-    corpus: Corpus
+    source: Source
     tokens: Tokens
     counts: Counts
 
@@ -32,68 +45,155 @@ class Rejected(NamedTuple):
     """The smallest budget that holds the gold documents; None if that is not the reason."""
 
 
-def assemble(
-    question: Question,
-    trajectory: Trajectory,
-    strategy: Strategy,
-    bench: Bench,
-    *,
-    budget_tokens: int,
-    seed: int,
-) -> Context | Rejected:
-    """The context of a question under a strategy; its whole prompt has at most `budget_tokens`.
+class Packed(NamedTuple):
+    """Passages of one try."""
+
+    passages: tuple[Passage, ...]
+    counted: Counted
+    exhausted: bool
+    proofs: tuple[Proof, ...]
+
+
+Memory = dict[object, Counted]
+"""Counts of prompts made a moment ago: strategies often agree in what they pack."""
+
+
+class Plan(NamedTuple):
+    """What is the same for all tries at a context."""
+
+    question: Question
+    attempts: Sequence[Trajectory]
+    """A correct one first."""
+    strategy: Strategy
+    form: Form
+    rules: Rules
+    budget_tokens: int
+    seed: int
+
+    def rng(self, purpose: str) -> Random:
+        """Random numbers that depend on seed, strategy, question and purpose; on no budget."""
+        stream = _STREAM.get(self.strategy, self.strategy)
+        return Random(f"{self.seed}-{stream}-{self.question.id}-{purpose}")
+
+
+def assemble(plan: Plan, bench: Bench, memory: Memory | None = None) -> Context | Rejected:
+    """The context of a question under a strategy; its whole prompt has at most the budget's tokens.
 
     Counts of passages do not quite add up for every tokenizer, so the rendered prompt is counted
-    once more. If it is too long, packing is repeated with as many tokens less.
-
-    Args:
-        question: its hops are the gold documents.
-        trajectory: a correct attempt at it.
-        strategy: how distractors are chosen.
-        bench: corpus, tokenizer and counts.
-        budget_tokens: the most tokens the prompt may have.
-        seed: with strategy and question, decides every draw.
+    once more. If it is too long, or misses the budget by more than a hundredth although there is
+    more to pack, packing is repeated for as many tokens less or more.
     """
-    around = bench.tokens.count(render.prompt([], question.text))
-    gold = sum(bench.counts[hop.doc] for hop in question.hops)
-    room, spare = budget_tokens - around - gold, 0
-    while spare <= room:
-        rng = Random(f"{seed}-{strategy}-{question.id}")
-        chosen = pool(
-            strategy,
-            question,
-            trajectory,
-            corpus=bench.corpus,
-            counts=bench.counts,
-            room_tokens=room - spare,
-            rng=rng,
-        )
-        passages = pack(
-            chosen.tiers,
-            bench.counts,
-            budget_tokens=gold + room - spare,
-            rng=rng,
-            order=ORDER[strategy],
-            cut=bench.counts.cut,
-        )
-        parts = render.sections(passages, bench.corpus)
-        counted = render.count(parts, question.text, bench.tokens)
-        if counted.total <= budget_tokens:
-            exact = tuple(
-                passage.model_copy(update={"tokens": n})
-                for passage, n in zip(passages, counted.passages, strict=True)
-            )
-            kept = [(p.doc, p.chars) for p in exact]
-            return Context(
-                id=content_id(question.id, strategy, seed, bench.tokens.fingerprint, kept),
-                question_id=question.id,
-                passages=exact,
-                tokens=counted.total,
-                budget_tokens=budget_tokens,
-                tokenizer=bench.tokens.fingerprint,
-                strategy=strategy,
-                seed=seed,
-                answer_bearing=chosen.answer_bearing,
-            )
-        spare += counted.total - budget_tokens
-    return Rejected(GOLD_EXCEEDS, budget_tokens + spare - room)
+    memory = {} if memory is None else memory
+    budget = plan.budget_tokens
+    reserve = budget // 1000
+    best: Packed | None = None
+    target = budget - reserve
+    for _ in range(_TRIES):
+        made = _pack(plan, bench, target, memory)
+        if made is None:
+            break
+        total = made.counted.total
+        if total <= budget and (best is None or total > best.counted.total):
+            best = made
+        if total <= budget and (made.exhausted or total >= FULL * budget):
+            break
+        target += budget - reserve - total
+    if best is None:
+        best = _gold_only(plan, bench, memory)
+        if best.counted.total > budget:
+            return Rejected(GOLD_EXCEEDS, best.counted.total)
+    return _context(plan, bench, best)
+
+
+def gold_tokens(question: Question, form: Form, bench: Bench) -> int:
+    """Tokens of the prompt with the gold units alone: the smallest budget that would do."""
+    corpus = bench.source.corpus
+    passages = [
+        bench.source.units.passage(Passage(doc=name, tier=Tier.GOLD, tokens=0))
+        for name in gold_units(question, bench.source)
+    ]
+    parts = render.sections(passages, corpus, form.layout)
+    return render.count(parts, question.text, bench.tokens, form.phrasing).total
+
+
+def _pack(plan: Plan, bench: Bench, target_tokens: int, memory: Memory) -> Packed | None:
+    """Passages for about `target_tokens` of prompt; None if gold alone seems to need more."""
+    tokens, cut = bench.counts.in_layout(plan.form.layout, plan.budget_tokens // 250)
+    around = bench.tokens.count(render.prompt([], plan.question.text, plan.form.phrasing))
+    gold = sum(tokens[name] for name in gold_units(plan.question, bench.source))
+    room = target_tokens - around - gold
+    if room < 0:
+        return None
+    chosen = pool(
+        plan.strategy,
+        plan.question,
+        plan.attempts,
+        bench.source,
+        rules=plan.rules,
+        tokens=tokens,
+        room_tokens=room,
+        rng=plan.rng("draw"),
+    )
+    packed = pack(
+        chosen.tiers,
+        tokens,
+        budget_tokens=target_tokens - around,
+        rng=plan.rng("order"),
+        order=ORDER[plan.strategy],
+        cut=cut,
+    )
+    exhausted = len(packed) == len(chosen.tiers) and all(p.chars is None for p in packed)
+    noted = _notes(packed, plan, bench.source)
+    passages = tuple(bench.source.units.passage(passage) for passage in packed)
+    counted = _count(plan, passages, bench, memory)
+    return Packed(passages, counted, exhausted, (*chosen.proofs, *noted))
+
+
+def _gold_only(plan: Plan, bench: Bench, memory: Memory) -> Packed:
+    names = dict.fromkeys(gold_units(plan.question, bench.source), Tier.GOLD)
+    packed = pack(names, dict.fromkeys(names, 0), budget_tokens=0, rng=plan.rng("order"))
+    passages = tuple(bench.source.units.passage(passage) for passage in packed)
+    return Packed(passages, _count(plan, passages, bench, memory), False, ())
+
+
+def _notes(packed: Sequence[Passage], plan: Plan, source: Source) -> list[Proof]:
+    """Distractors that hold the answer alone and stay."""
+    found = (
+        source.checker.proof(passage.doc, plan.question, plan.rules.answer_bearing)
+        for passage in packed
+        if passage.tier is not Tier.GOLD
+    )
+    return [proof for proof in found if proof is not None]
+
+
+def _count(plan: Plan, passages: tuple[Passage, ...], bench: Bench, memory: Memory) -> Counted:
+    """Exact counts of the rendered prompt."""
+    key = (plan.question.id, plan.form, tuple((p.doc, p.start, p.chars) for p in passages))
+    if key not in memory:
+        parts = render.sections(passages, bench.source.corpus, plan.form.layout)
+        memory[key] = render.count(parts, plan.question.text, bench.tokens, plan.form.phrasing)
+    return memory[key]
+
+
+def _context(plan: Plan, bench: Bench, packed: Packed) -> Context:
+    exact = tuple(
+        passage.model_copy(update={"tokens": n})
+        for passage, n in zip(packed.passages, packed.counted.passages, strict=True)
+    )
+    kept = [(p.doc, p.start, p.chars) for p in exact]
+    fingerprint = bench.tokens.fingerprint
+    identity = (plan.question.id, plan.strategy, plan.seed, plan.budget_tokens, fingerprint)
+    return Context(
+        id=content_id(*identity, *plan.form, kept),
+        question_id=plan.question.id,
+        passages=exact,
+        tokens=packed.counted.total,
+        budget_tokens=plan.budget_tokens,
+        tokenizer=fingerprint,
+        strategy=plan.strategy,
+        seed=plan.seed,
+        phrasing=plan.form.phrasing,
+        layout=plan.form.layout,
+        exhausted=packed.exhausted,
+        certificate=packed.proofs,
+    )

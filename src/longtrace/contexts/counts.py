@@ -1,71 +1,141 @@
-"""Tokens of every document as a passage, counted once in a run and shared by its processes.
+"""Tokens of every unit as a passage, counted once in a run and shared by its processes.
 
-The counts live in a memory-mapped array with one number a document, 0 while unknown. Processes
-may count the same document twice; they write the same number.
+A passage is its text and what its layout puts round it. The text is counted once, whatever the
+layout; the rest is short. Both are counted between the characters that stand beside them in a
+prompt, because tokenizers join characters across such borders. Counts of whole documents live in a
+memory-mapped array with one number a document, 0 while unknown; processes may count the same
+document twice, and write the same number. Counts of passages are kept in memory.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from longtrace.contexts.pack import Kept
-from longtrace.contexts.render import WIDEST_NUMBER, Texts, section
+from longtrace.contexts.pack import Cut, Kept
+from longtrace.contexts.render import LAYOUTS, heading
+from longtrace.contexts.units import Units, sentence_ends, word_ends
 from longtrace.text import paragraphs
 from longtrace.tokens import Tokens
 
 MIN_KEPT_CHARS = 200
+_WIDEST_NUMBER = 999
+_BEFORE, _AFTER = "\n", "\n"
 
 
-class Counts(Mapping[str, int]):
-    """Document key -> tokens of the document as a passage, counted when first asked for.
+class Counts:
+    """Tokens of units, counted when first asked for.
 
-    A passage is counted with a three-digit number in front, so that the count holds wherever in
-    a prompt it will stand; below 1,000 passages it is at most a few tokens too high.
+    Args:
+        units: the corpus as units.
+        tokens: the tokenizer.
+        known: [documents] tokens of the text of whole documents, filled as they are counted.
     """
 
-    def __init__(self, texts: Texts, tokens: Tokens, known: npt.NDArray[np.int32]) -> None:
-        self._texts, self._tokens, self._known = texts, tokens, known
+    def __init__(self, units: Units, tokens: Tokens, known: npt.NDArray[np.int32]) -> None:
+        self._units, self._tokens, self._known = units, tokens, known
+        self._passages: dict[int, dict[int, int]] = {}
+        self._around = lru_cache(maxsize=65_536)(self._count_around)
 
-    def __getitem__(self, key: str) -> int:
-        return self.of(self._texts.id(key))
+    def of(self, name: str, layout: str) -> int:
+        """Tokens of a unit as a passage; exact to within a token or two."""
+        unit = self._units.unit(name)
+        text = self._body(unit.doc) if unit.start is None else self._parts(unit.doc)[unit.start]
+        return text + self._around(self._units.texts.title(unit.doc), layout)
+
+    def cut(self, name: str, room_tokens: int, layout: str, slack_tokens: int = 0) -> Kept | None:
+        """The beginning of a unit that fits in the room; None if not a single word does.
+
+        It ends with a paragraph, if that leaves at most `slack_tokens`; else with a sentence or a
+        line, else with a word. A beginning of less than 200 characters is a last resort.
+        """
+        unit = self._units.unit(name)
+        text = self._units.text(unit)
+        around = self._around(self._units.texts.title(unit.doc), layout)
+        starts = self._starts(text)
+        best: Kept | None = None
+        for shortest in (MIN_KEPT_CHARS, 1):
+            for ends_of in _BORDERS:
+                ends = [end for end in ends_of(text) if shortest <= end < len(text)]
+                kept = _longest(ends, starts, room_tokens - around)
+                if kept is not None and (best is None or kept.chars > best.chars):
+                    best = Kept(kept.tokens + around, kept.chars)
+                if best is not None and room_tokens - best.tokens <= slack_tokens:
+                    return best
+        return best
+
+    def in_layout(self, layout: str, slack_tokens: int = 0) -> tuple[Mapping[str, int], Cut]:
+        """`of` and `cut` for one layout, as `longtrace.pack` takes them."""
+
+        def cut(name: str, room_tokens: int) -> Kept | None:
+            return self.cut(name, room_tokens, layout, slack_tokens)
+
+        return _InLayout(self, layout), cut
+
+    def _body(self, doc: int) -> int:
+        known = int(self._known[doc])
+        if known == 0:
+            known = len(self._starts(self._units.texts.text(doc)))
+            self._known[doc] = known
+        return known
+
+    def _parts(self, doc: int) -> dict[int, int]:
+        """Tokens of every passage of a document by its first character."""
+        if doc not in self._passages:
+            spans = self._units.spans(doc)
+            starts = self._starts(self._units.texts.text(doc))
+            self._passages[doc] = {
+                start: int(np.searchsorted(starts, end) - np.searchsorted(starts, start))
+                for start, end in spans
+            }
+        return self._passages[doc]
+
+    def _starts(self, text: str) -> npt.NDArray[np.int64]:
+        """Characters of `text` at which its tokens begin, where it stands in a prompt."""
+        starts = self._tokens.starts(f"{_BEFORE}{text}{_AFTER}") - len(_BEFORE)
+        return starts[(starts >= 0) & (starts < len(text))]
+
+    def _count_around(self, title: str, layout: str) -> int:
+        """Tokens that begin in what stands round a passage's text."""
+        head, foot = LAYOUTS[layout]
+        opened = head.format(number=_WIDEST_NUMBER, title=heading(title))
+        starts = self._tokens.starts(f".{foot}{opened}The text")
+        end = 1 + len(foot) + len(opened)
+        return int(np.searchsorted(starts, end) - np.searchsorted(starts, 1))
+
+
+class _InLayout(Mapping[str, int]):
+    def __init__(self, counts: Counts, layout: str) -> None:
+        self._counts, self._layout = counts, layout
+
+    def __getitem__(self, name: str) -> int:
+        return self._counts.of(name, self._layout)
 
     def __iter__(self) -> Iterator[str]:
         raise TypeError("counts are made on demand; there is nothing to iterate over")
 
     def __len__(self) -> int:
-        return len(self._known)
+        raise TypeError("counts are made on demand")
 
-    def of(self, doc: int) -> int:
-        """Tokens of document `doc` as a passage."""
-        known = int(self._known[doc])
-        if known == 0:
-            known = self._tokens.count(self._section(doc, None))
-            self._known[doc] = known
-        return known
 
-    def cut(self, key: str, room_tokens: int) -> Kept | None:
-        """The longest beginning of whole paragraphs that fits; None if it would be a mere scrap."""
-        doc = self._texts.id(key)
-        text = self._texts.text(doc)
-        ends = [end for _, end in paragraphs(text) if MIN_KEPT_CHARS <= end < len(text)]
-        offset = self._section(doc, 0).index("\n\n") + 2
-        starts = self._tokens.starts(self._section(doc, None))
-        fits = bisect_right(
-            ends, room_tokens, key=lambda end: int(np.searchsorted(starts, offset + end))
-        )
-        for end in reversed(ends[:fits]):
-            kept = Kept(self._tokens.count(self._section(doc, end)), end)
-            if kept.tokens <= room_tokens:
-                return kept
+def _longest(ends: Sequence[int], starts: npt.NDArray[np.int64], room_tokens: int) -> Kept | None:
+    """The last of `ends` before which at most `room_tokens` tokens begin."""
+    fits = bisect_right(ends, room_tokens, key=lambda end: int(np.searchsorted(starts, end)))
+    if fits == 0:
         return None
+    return Kept(int(np.searchsorted(starts, ends[fits - 1])), ends[fits - 1])
 
-    def _section(self, doc: int, chars: int | None) -> str:
-        return section(WIDEST_NUMBER, self._texts.title(doc), self._texts.text(doc)[:chars])
+
+def _paragraph_ends(text: str) -> list[int]:
+    return [end for _, end in paragraphs(text)]
+
+
+_BORDERS: tuple[Callable[[str], list[int]], ...] = (_paragraph_ends, sentence_ends, word_ends)
 
 
 def shared_counts(path: Path, documents: int) -> npt.NDArray[np.int32]:

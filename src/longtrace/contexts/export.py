@@ -22,8 +22,10 @@ from pydantic import Field
 
 from longtrace.config import Config as StageConfig
 from longtrace.config import Options, Result
-from longtrace.contexts import render
+from longtrace.contexts import card, render
+from longtrace.contexts.card import CANARY
 from longtrace.contexts.strategies import Strategy
+from longtrace.contexts.units import Texts
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import InputError, RunFolderError
 from longtrace.parallel import progress
@@ -43,6 +45,8 @@ TRL_SCHEMA = pa.schema(
         ("group_id", pa.string()),
         ("context_id", pa.string()),
         ("strategy", pa.string()),
+        ("budget_tokens", pa.int64()),
+        ("canary", pa.string()),
     ]
 )
 
@@ -58,6 +62,8 @@ class Config(StageConfig):
     """Share of the questions kept for evaluation, in `test`."""
     format: Literal["parquet", "jsonl"] = "parquet"
     """File format of `trl` rows; `longtracerl` rows are always JSONL."""
+    licence: str = ""
+    """Licence of the documents, for the dataset card; the corpus's own if not given."""
     seed: int = 0
     """Decides which questions are kept for evaluation."""
 
@@ -67,7 +73,7 @@ class Config(StageConfig):
         return "jsonl" if self.to == "longtracerl" else self.format
 
 
-def example(context: Context, question: Question, texts: render.Texts) -> Example:
+def example(context: Context, question: Question, texts: Texts) -> Example:
     """The row that `context` is the recipe of, its prompt rendered as one user message."""
     message = Message(role="user", content=render.prompt_of(context, question.text, texts))
     return Example(
@@ -87,7 +93,7 @@ def held_out(question_id: str, *, holdout: float, seed: int) -> bool:
     return int.from_bytes(digest[:8], "big") < holdout * 2**64
 
 
-def trl_row(row: Example, strategy: str) -> dict[str, Any]:
+def trl_row(row: Example, context: Context) -> dict[str, Any]:
     """Columns for TRL's GRPOTrainer; those besides `prompt` reach the reward function by name."""
     return {
         "prompt": [message.model_dump() for message in row.messages],
@@ -97,11 +103,13 @@ def trl_row(row: Example, strategy: str) -> dict[str, Any]:
         "entities": [entity.model_dump(mode="json") for entity in row.entities],
         "group_id": row.id,
         "context_id": row.context_id,
-        "strategy": strategy,
+        "strategy": context.strategy,
+        "budget_tokens": context.budget_tokens,
+        "canary": CANARY,
     }
 
 
-def longtracerl_row(row: Example, strategy: str) -> dict[str, Any]:
+def longtracerl_row(row: Example, context: Context) -> dict[str, Any]:
     """A row in the published shape; what that shape has no place for is in `extra_reward_info`.
 
     Its rubric is names alone: the published reward knows no aliases.
@@ -116,7 +124,9 @@ def longtracerl_row(row: Example, strategy: str) -> dict[str, Any]:
                 "rubrics": [entity.name for entity in row.entities],
                 "dataset_name": "longtrace",
                 "context_id": row.context_id,
-                "strategy": strategy,
+                "strategy": context.strategy,
+                "budget_tokens": context.budget_tokens,
+                "canary": CANARY,
             }
         },
     }
@@ -206,7 +216,7 @@ class Parquet(_File):
         self._writer.close()
 
 
-ROWS: Mapping[str, Callable[[Example, str], dict[str, Any]]] = {
+ROWS: Mapping[str, Callable[[Example, Context], dict[str, Any]]] = {
     "trl": trl_row,
     "longtracerl": longtracerl_row,
 }
@@ -228,8 +238,8 @@ def _contexts(run: Path, strategy: str) -> tuple[Path, str]:
     return folder / "data.jsonl", fingerprint(folder)
 
 
-def _examples(run: Path, path: Path, limit: int | None) -> Iterator[tuple[str, Example]]:
-    """(question id, row) of every context in `path`, at most `limit`, in order.
+def _examples(run: Path, path: Path, limit: int | None) -> Iterator[tuple[Context, Example]]:
+    """Every context in `path` and its row, at most `limit`, in order.
 
     Raises:
         InputError: a context belongs to a question that is not in this run.
@@ -244,7 +254,7 @@ def _examples(run: Path, path: Path, limit: int | None) -> Iterator[tuple[str, E
                 f"{path}:{number}: question {context.question_id} is not in this run; "
                 f"run `longtrace contexts --run {run} --fresh`"
             )
-        yield context.question_id, example(context, questions[context.question_id], corpus)
+        yield context, example(context, questions[context.question_id], corpus)
 
 
 def _write(config: Config, options: Options, path: Path, total: int, folder: Path) -> Counter[str]:
@@ -255,17 +265,27 @@ def _write(config: Config, options: Options, path: Path, total: int, folder: Pat
             split: files.enter_context(WRITERS[config.suffix](folder / f"{split}.{config.suffix}"))
             for split in counts
         }
-        for question_id, row in _examples(options.run, path, options.limit):
-            kept = held_out(question_id, holdout=config.holdout, seed=config.seed)
+        for context, row in _examples(options.run, path, options.limit):
+            kept = held_out(context.question_id, holdout=config.holdout, seed=config.seed)
             split = "test" if kept else "train"
-            out[split].add(ROWS[config.to](row, config.strategy))
+            out[split].add(ROWS[config.to](row, context))
             counts[split] += 1
             advance_to(counts.total())
     return counts
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _command(config: Config, options: Options) -> str:
+    values = {**config.identity(), "limit": options.limit}
+    return card.command("export", {k: v for k, v in values.items() if v != ""})
+
+
 def run(config: Config, options: Options) -> Result:
-    """Render the contexts of a run into `dataset/<format>/train` and `test`.
+    """Render the contexts of a run into `dataset/<format>/train` and `test`, with a card.
 
     Raises:
         InputError: a context belongs to a question that is not in this run.
@@ -279,12 +299,23 @@ def run(config: Config, options: Options) -> Result:
             {"rows": min(total, options.limit or total)},
             [f"would render {total:,} {config.strategy} contexts for {config.to}"],
         )
-    identity = {**config.identity(), "limit": options.limit, "prompt": render.fingerprint()}
+    identity = {
+        **config.identity(),
+        "limit": options.limit,
+        "prompt": render.fingerprint(),
+        "canary": CANARY,
+    }
     inputs = {"contexts": made_from}
     stage = Stage(folder, identity, inputs, fresh=options.fresh, rows=False)
     if not stage.complete:
         counts = _write(config, options, path, total, folder)
-        stage.finish(count=counts.total(), rejected={}, splits=dict(counts))
+        names = {split: f"{split}.{config.suffix}" for split in counts}
+        hashes = {name: _sha256(folder / name) for name in names.values()}
+        exported = card.Exported(
+            config.to, config.strategy, config.licence, dict(counts), names, hashes, options.limit
+        )
+        card.write(folder / "README.md", options.run, exported, _command(config, options))
+        stage.finish(count=counts.total(), rejected={}, splits=dict(counts), files=hashes)
     splits = stage.meta["splits"]
     lines = [f"{n:,} rows in {folder / split}.{config.suffix}" for split, n in splits.items()]
     return Result(

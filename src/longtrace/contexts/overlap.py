@@ -1,26 +1,26 @@
 """How telling the distractors are: the share of them that hold at least one gold entity.
 
-The unit is the question: shares are averaged over questions, intervals are bootstrapped over
-them, and strategies are compared on the same questions. Where READ and SEEN together fit in the
-budget, `tiered` and `trajectory-random` are the same documents, and the table says so.
+Shares are averaged over questions, intervals are bootstrapped over them, and strategies are
+compared on the same questions. Where READ and SEEN together fit in the budget, `tiered` and
+`trajectory-random` are the same documents, and the table says so. Where passages are packed, the
+share is also given without the other passages of gold documents, whose titles name a gold entity.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.box import SIMPLE
-from rich.console import RenderableType
-from rich.table import Table
 
 from longtrace.contexts.assemble import Bench
-from longtrace.contexts.strategies import STRATEGIES, pool, shuffled
+from longtrace.contexts.render import PLAIN, heading
+from longtrace.contexts.strategies import Rules, Source, pool, shuffled
 from longtrace.corpus.corpus import Corpus
 from longtrace.records import Context, Passage, Question, Tier, Trajectory
 from longtrace.statistics import Interval, mean_ci, paired_ci
@@ -30,8 +30,21 @@ from longtrace.text import Haystack
 PAPER = {"random": 0.0135, "search": 0.15, "trajectory-random": 0.4216, "tiered": 0.5003}
 """Share of distractors that hold a gold entity, as reported for arXiv 2605.31584 (128K tokens)."""
 CONTROL = "random-length"
-PAIRS = (("search", "random"), ("trajectory-random", "search"), ("tiered", "trajectory-random"))
-TIERS: dict[str, Tier | None] = {"all": None, "read": Tier.READ, "seen": Tier.SEEN}
+PAIRS = (
+    ("search", "random"),
+    ("trajectory-random", "search"),
+    ("near-miss", "tiered"),
+    ("tiered", "trajectory-random"),
+)
+"""Strategies that are compared; the last pair may turn out to be the same set."""
+TIERS: dict[str, Tier | None] = {
+    "all": None,
+    "near_miss": Tier.NEAR_MISS,
+    "read": Tier.READ,
+    "seen": Tier.SEEN,
+}
+OTHERS = "other_articles"
+"""Key of the share without other passages of gold documents."""
 SAME_SET_SHARE = 0.9
 LENGTH_SAMPLE = 5_000
 LENGTH_NEIGHBOURS = 25
@@ -40,11 +53,14 @@ LENGTH_NEIGHBOURS = 25
 class Distractor(NamedTuple):
     """One distractor of one context."""
 
-    doc: str
+    unit: tuple[str, int | None]
+    """Document and first character."""
     tier: Tier
     hit: bool
     """Whether it holds a gold entity."""
     chars: int
+    sibling: bool
+    """Whether it is another passage of a gold document."""
 
 
 class Packed(NamedTuple):
@@ -74,14 +90,15 @@ def share(hits: Iterable[bool]) -> float | None:
 def holds_gold(passage: Passage, question: Question, corpus: Corpus) -> bool:
     """Whether a passage names the subject of a gold document, as whole words, by any alias.
 
-    A whole document is looked up in the corpus's mentions; of a cut one only the title and the
+    A whole document is looked up in the corpus's mentions; of a part of one only the title and the
     text that is kept count.
     """
     doc = corpus.id(passage.doc)
-    if passage.chars is None:
-        gold = [corpus.id(hop.doc) for hop in question.hops]
-        return bool(np.isin(gold, corpus.mentions.of(doc)).any())
-    text = Haystack(f"{corpus.title(doc)}\n\n{corpus.text(doc)[: passage.chars]}")
+    gold = [corpus.id(hop.doc) for hop in question.hops]
+    somewhere = doc in gold or bool(np.isin(gold, corpus.mentions.of(doc)).any())
+    if passage.chars is None or not somewhere:
+        return somewhere
+    text = Haystack(f"{heading(corpus.title(doc))}\n\n{passage.part(corpus.text(doc))}")
     return any(text.holds(form) for hop in question.hops for form in (hop.entity, *hop.aliases))
 
 
@@ -91,6 +108,8 @@ def measure(
     trajectories: Mapping[str, Trajectory],
     bench: Bench,
     *,
+    rules: Rules,
+    budget_tokens: int,
     seed: int,
 ) -> dict[str, Any]:
     """The overlap table of some strategies as JSON; every share is in [0, 1] or None.
@@ -100,15 +119,22 @@ def measure(
         questions: by id.
         trajectories: question id -> the attempt whose documents were packed.
         bench: corpus and counts.
+        rules: what the contexts were packed by.
+        budget_tokens: the rung that is measured, where the rows are of several.
         seed: draws the bootstrap samples and the length-matched control.
     """
-    packed = {name: _read(path, questions, bench.corpus) for name, path in files.items()}
-    out: dict[str, Any] = {"paper": PAPER}
+    packed = {
+        name: _read(path, questions, bench.source.corpus, budget_tokens)
+        for name, path in files.items()
+    }
+    passages = bench.source.units.kind == "passage"
+    out: dict[str, Any] = {"paper": PAPER, "budget_tokens": budget_tokens}
+    out["unit"] = bench.source.units.kind
     if "tiered" in packed:
-        packed[CONTROL] = _length_matched(packed["tiered"], questions, bench.corpus, seed)
+        packed[CONTROL] = _length_matched(packed["tiered"], questions, bench.source, seed)
     ids = sorted({key for rows in packed.values() for key in rows})
     rng = np.random.default_rng(seed)
-    tables = {name: _shares(rows, ids) for name, rows in packed.items()}
+    tables = {name: _shares(rows, ids, others=passages) for name, rows in packed.items()}
     out["questions"] = len(ids)
     out["detail"] = {
         name: {
@@ -119,69 +145,95 @@ def measure(
     }
     out["overlap"] = {name: _short(out["detail"][name]) for name in files}
     out["control"] = {name: _short(out["detail"][name]) for name in packed if name not in files}
-    out["paired"] = {
-        f"{a} - {b}": _json(paired_ci(tables[a]["all"], tables[b]["all"], rng=rng))
-        for a, b in PAIRS
-        if a in tables and b in tables
-    }
-    out["pool"] = _pool(packed, questions, trajectories, bench, rng)
+    out["paired"] = _paired(tables, "all", rng)
+    out["pool"] = _pool(packed, questions, trajectories, bench, rules, rng)
+    if passages:
+        out["paired_" + OTHERS] = _paired(tables, OTHERS, rng)
     out["notes"] = _notes(out, trajectories.values())
     return out
 
 
-def _read(path: Path, questions: Mapping[str, Question], corpus: Corpus) -> dict[str, Packed]:
-    """Question id -> its context under one strategy."""
+def _paired(
+    tables: Mapping[str, Mapping[str, list[float | None]]], column: str, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Differences between strategies on the same questions."""
+    return {
+        f"{a} - {b}": _json(paired_ci(tables[a][column], tables[b][column], rng=rng))
+        for a, b in PAIRS
+        if a in tables and b in tables
+    }
+
+
+def _read(
+    path: Path, questions: Mapping[str, Question], corpus: Corpus, budget_tokens: int
+) -> dict[str, Packed]:
+    """Question id -> its context of one rung under one strategy."""
     rows: dict[str, Packed] = {}
     for context in read_records(path, Context):
+        if context.budget_tokens != budget_tokens:
+            continue
         question = questions[context.question_id]
         others = [p for p in context.passages if p.tier is not Tier.GOLD]
-        distractors = tuple(
-            Distractor(p.doc, p.tier, holds_gold(p, question, corpus), _chars(p, corpus))
-            for p in others
-        )
+        distractors = tuple(_distractor(p, question, corpus) for p in others)
         room = context.budget_tokens - context.tokens + sum(p.tokens for p in others)
         rows[question.id] = Packed(distractors, room, len(context.answer_bearing))
     return rows
 
 
-def _chars(passage: Passage, corpus: Corpus) -> int:
-    return passage.chars if passage.chars is not None else len(corpus.text(corpus.id(passage.doc)))
+def _distractor(passage: Passage, question: Question, corpus: Corpus) -> Distractor:
+    return Distractor(
+        (passage.doc, passage.start),
+        passage.tier,
+        holds_gold(passage, question, corpus),
+        len(passage.part(corpus.text(corpus.id(passage.doc)))),
+        any(passage.doc == hop.doc for hop in question.hops),
+    )
 
 
 def _length_matched(
-    tiered: Mapping[str, Packed], questions: Mapping[str, Question], corpus: Corpus, seed: int
+    tiered: Mapping[str, Packed], questions: Mapping[str, Question], source: Source, seed: int
 ) -> dict[str, Packed]:
-    """Random documents with the lengths of the tiered picks: what length alone explains."""
+    """Random units with the lengths of the tiered picks: what length alone explains."""
+    corpus, units = source.corpus, source.units
     sample = islice(shuffled(len(corpus), Random(f"{seed}-lengths")), LENGTH_SAMPLE)
-    by_length = sorted((len(corpus.text(doc)), doc) for doc in sample)
+    by_length = sorted(
+        (len(units.text(units.unit(name))), name) for doc in sample for name in units.of(doc)
+    )
     rows = {}
     for key, context in tiered.items():
         rng, question = Random(f"{seed}-{CONTROL}-{key}"), questions[key]
         gold = {hop.doc for hop in question.hops}
         drawn = []
         for pick in context.distractors:
-            at = bisect_left(by_length, (pick.chars, -1))
+            at = bisect_left(by_length, (pick.chars, ""))
             near = by_length[max(0, at - LENGTH_NEIGHBOURS) : at + LENGTH_NEIGHBOURS]
-            chars, doc = rng.choice(near)
-            if (name := corpus.key(doc)) not in gold:
-                whole = Passage(doc=name, tier=Tier.FILLER, tokens=0)
-                hit = holds_gold(whole, question, corpus)
-                drawn.append(Distractor(name, Tier.FILLER, hit, chars))
+            _, name = rng.choice(near)
+            if units.key(name) not in gold:
+                whole = units.passage(Passage(doc=name, tier=Tier.FILLER, tokens=0))
+                drawn.append(_distractor(whole, question, corpus))
         rows[key] = Packed(tuple(drawn), context.room_tokens, 0)
     return rows
 
 
-def _shares(rows: Mapping[str, Packed], ids: Sequence[str]) -> dict[str, list[float | None]]:
+def _shares(
+    rows: Mapping[str, Packed], ids: Sequence[str], *, others: bool
+) -> dict[str, list[float | None]]:
     """For all distractors and for each tier: one share a question, None where it has none."""
-    return {
-        name: [
-            share(d.hit for d in rows[key].distractors if tier in (None, d.tier))
-            if key in rows
-            else None
+
+    def column(counts: Callable[[Distractor], bool]) -> list[float | None]:
+        return [
+            share(d.hit for d in rows[key].distractors if counts(d)) if key in rows else None
             for key in ids
         ]
-        for name, tier in TIERS.items()
-    }
+
+    columns = {name: column(partial(_of_tier, tier)) for name, tier in TIERS.items()}
+    if others:
+        columns[OTHERS] = column(lambda d: not d.sibling)
+    return columns
+
+
+def _of_tier(tier: Tier | None, distractor: Distractor) -> bool:
+    return tier in (None, distractor.tier)
 
 
 def _pooled(rows: Mapping[str, Packed]) -> dict[str, Any]:
@@ -191,7 +243,10 @@ def _pooled(rows: Mapping[str, Packed]) -> dict[str, Any]:
     return {
         "pooled": _round(share(d.hit for d in every)),
         "distractors": len(every),
-        "n": {name: sum(tier in (None, d.tier) for d in every) for name, tier in TIERS.items()},
+        "n": {
+            **{name: sum(_of_tier(tier, d) for d in every) for name, tier in TIERS.items()},
+            OTHERS: sum(not d.sibling for d in every),
+        },
         "mean_chars": None if chars is None else round(float(chars.mean())),
         "answer_bearing": sum(row.answer_bearing for row in rows.values()),
     }
@@ -202,12 +257,13 @@ def _pool(
     questions: Mapping[str, Question],
     trajectories: Mapping[str, Trajectory],
     bench: Bench,
+    rules: Rules,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
     """READ and SEEN before packing, against the room there is for them."""
     own = packed.get("tiered") or packed.get("trajectory-random") or {}
     rows = [
-        _pool_row(questions[key], trajectories[key], row.room_tokens, bench)
+        _pool_row(questions[key], trajectories[key], row.room_tokens, bench, rules)
         for key, row in own.items()
     ]
     if not rows:
@@ -215,7 +271,7 @@ def _pool(
     fits = sum(row.tokens <= row.room_tokens for row in rows)
     mixed, tiered = packed.get("trajectory-random", {}), packed.get("tiered", {})
     both = [
-        share(d.doc in {m.doc for m in mixed[key].distractors} for d in row.distractors)
+        share(d.unit in {m.unit for m in mixed[key].distractors} for d in row.distractors)
         for key, row in tiered.items()
         if key in mixed
     ]
@@ -232,26 +288,26 @@ def _pool(
 
 
 def _pool_row(
-    question: Question, trajectory: Trajectory, room_tokens: int, bench: Bench
+    question: Question, trajectory: Trajectory, room_tokens: int, bench: Bench, rules: Rules
 ) -> PoolRow:
+    tokens, _ = bench.counts.in_layout(PLAIN.layout)
     found = pool(
         "tiered",
         question,
-        trajectory,
-        corpus=bench.corpus,
-        counts=bench.counts,
+        (trajectory,),
+        bench.source,
+        rules=rules,
+        tokens=tokens,
         room_tokens=room_tokens,
         rng=Random(0),
     ).tiers
     passages = [
-        Passage(doc=doc, tier=tier, tokens=bench.counts[doc])
-        for doc, tier in found.items()
+        bench.source.units.passage(Passage(doc=name, tier=tier, tokens=tokens[name]))
+        for name, tier in found.items()
         if tier is not Tier.GOLD
     ]
-    hits = {p.doc: holds_gold(p, question, bench.corpus) for p in passages}
-    shares = [
-        share(hits[p.doc] for p in passages if p.tier is tier) for tier in (Tier.READ, Tier.SEEN)
-    ]
+    hits = [(p.tier, holds_gold(p, question, bench.source.corpus)) for p in passages]
+    shares = [share(hit for t, hit in hits if t is tier) for tier in (Tier.READ, Tier.SEEN)]
     return PoolRow(sum(p.tokens for p in passages), room_tokens, shares[0], shares[1])
 
 
@@ -274,7 +330,8 @@ def _notes(table: Mapping[str, Any], trajectories: Collection[Trajectory]) -> li
 
 
 def _short(detail: Mapping[str, Any]) -> dict[str, Any]:
-    shares = {key: detail[key]["mean"] if detail[key] else None for key in TIERS}
+    kept = [key for key in (*TIERS, OTHERS) if key in ("all", "read", "seen") or detail.get(key)]
+    shares = {key: detail[key]["mean"] if detail[key] else None for key in kept}
     return {**shares, "distractors": detail["distractors"]}
 
 
@@ -289,49 +346,3 @@ def _json(interval: Interval | None) -> dict[str, Any] | None:
 
 def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
-
-
-def text(table: Mapping[str, Any]) -> list[RenderableType]:
-    """The table of `measure` for people, in percent."""
-    columns = Table(
-        title="share of distractors that hold a gold entity", title_justify="left", box=SIMPLE
-    )
-    for heading in ("strategy", "tier"):
-        columns.add_column(heading, no_wrap=True)
-    for heading in ("% [95 % CI]", "n", "mean chars", "paper"):
-        columns.add_column(heading, justify="right", no_wrap=True)
-    for name in (name for name in (*STRATEGIES, CONTROL) if name in table["detail"]):
-        detail = table["detail"][name]
-        paper = f"{100 * table['paper'][name]:.2f}" if name in table["paper"] else ""
-        chars = f"{detail['mean_chars']:,}" if detail["mean_chars"] else "-"
-        columns.add_row(
-            name, "all", _percent(detail["all"]), f"{detail['distractors']:,}", chars, paper
-        )
-        for tier in ("read", "seen"):
-            if detail[tier]:
-                columns.add_row("", tier.upper(), _percent(detail[tier]), f"{detail['n'][tier]:,}")
-    lines: list[RenderableType] = [columns]
-    pairs = [f"{a} - {b}" for a, b in PAIRS]
-    lines += [_difference(p, table["paired"][p], table) for p in pairs if p in table["paired"]]
-    if found := table["pool"]:
-        same = f"{100 * found['same']['mean']:.0f}" if found["same"] else "-"
-        lines.append(
-            f"READ and SEEN before packing: {found['tokens']:,} tokens a question, room for "
-            f"{found['room_tokens']:,}; READ {_percent(found['read'])} %, SEEN "
-            f"{_percent(found['seen'])} %; {same} % of the tiered set is in trajectory-random too"
-        )
-    return [*lines, *(f"note: {note}" for note in table["notes"])]
-
-
-def _percent(found: Mapping[str, Any] | None) -> str:
-    return Interval(**found).text(scale=100, digits=1) if found else "-"
-
-
-def _difference(pair: str, found: Mapping[str, Any] | None, table: Mapping[str, Any]) -> str:
-    if pair == "tiered - trajectory-random" and table["pool"]["same_set"]:
-        return f"{pair}: not comparable, they are the same set"
-    if found is None:
-        return f"{pair}: -"
-    interval = Interval(**found)
-    verdict = "" if interval.excludes_zero else ", not significant"
-    return f"{pair}: {interval.text(scale=100, digits=1, sign=True)} points, paired{verdict}"

@@ -1,11 +1,14 @@
-"""Fill a token budget: all gold documents, then distractors as a strategy asks, then one shuffle.
+"""Fill a token budget: all gold documents, then distractors as a strategy asks, in random order.
 
 Documents are taken until one does not fit, never picked for being short: a packer that looked for
 whatever still fits would prefer short documents and so change what the strategies are compared on.
+What is taken is a beginning of one queue, and a document's place depends on itself alone, so that
+with the same seed a larger budget holds all that a smaller one holds, in the same order.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Literal, NamedTuple
@@ -41,15 +44,16 @@ def pack(
     """Passages in prompt order whose tokens sum to at most `budget_tokens`.
 
     Every gold document is in. Distractors follow until one does not fit: that one is cut if `cut`
-    is given and can, and filling ends, so that the room left is smaller than one passage. Then
-    everything is shuffled once.
+    is given and can, and filling ends, so that the room left is smaller than one passage. All of
+    them stand in random order.
 
     Args:
         tiers: document key -> tier, as `longtrace.contexts.tiers.tiers` returns it.
         tokens: document key -> tokens of the document as a passage. Looked up only as far as
             needed.
         budget_tokens: the most tokens that all passages may have together.
-        rng: decides both shuffles; the same state gives the same passages.
+        rng: decides which documents are taken and where they stand; the same state gives the same
+            passages, and for a larger budget the same ones and more.
         order: `tiered` takes NEAR_MISS, READ, SEEN and FILLER one after the other, each shuffled;
             `pooled` takes all of them in one shuffle; `given` keeps the order of `tiers` (a search
             ranking). For the first two the result does not depend on the order of `tiers`.
@@ -58,6 +62,7 @@ def pack(
     Raises:
         InputError: gold alone exceeds the budget, or a document has no token count.
     """
+    salt = rng.getrandbits(64)
     gold = sorted(doc for doc, tier in tiers.items() if tier is Tier.GOLD)
     passages = [Passage(doc=doc, tier=Tier.GOLD, tokens=_count(tokens, doc)) for doc in gold]
     room = budget_tokens - sum(passage.tokens for passage in passages)
@@ -77,8 +82,12 @@ def pack(
             break
         passages.append(Passage(doc=doc, tier=tiers[doc], tokens=needed))
         room -= needed
-    rng.shuffle(passages)
-    return passages
+    return sorted(passages, key=lambda passage: _place(salt, passage.doc))
+
+
+def _place(salt: int, doc: str) -> bytes:
+    """Where a document stands among others: random, and the same whatever the others are."""
+    return hashlib.blake2b(f"{salt} {doc}".encode(), digest_size=16).digest()
 
 
 def _queue(tiers: Mapping[str, Tier], order: Order, rng: Random) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import islice
@@ -10,93 +9,138 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal, NamedTuple
 
-import orjson
-from pydantic import Field
+from pydantic import Field, field_validator
 
 import longtrace
 from longtrace.config import Config as StageConfig
 from longtrace.config import Options, Result
-from longtrace.contexts import overlap, render
-from longtrace.contexts.assemble import Bench, Rejected, assemble
-from longtrace.contexts.counts import Counts, shared_counts
-from longtrace.contexts.strategies import STRATEGIES, Strategy, shuffled
+from longtrace.contexts import figures, overlap, overlap_text, render
+from longtrace.contexts.assemble import Rejected, gold_tokens
+from longtrace.contexts.certificate import Policy
+from longtrace.contexts.strategies import STRATEGIES, Rules, Siblings, Strategy, shuffled
+from longtrace.contexts.units import PASSAGE_CHARS, Kind
+from longtrace.contexts.work import Job, Outcome, Setting, open_bench, outcomes, shared_bench
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import InputError
-from longtrace.parallel import ordered_map, progress
-from longtrace.records import Context, Question, Trajectory, content_id
+from longtrace.llm import Endpoint
+from longtrace.parallel import progress
+from longtrace.records import Answer, Context, Question, Trajectory
 from longtrace.store import Stage, fingerprint, read_json, read_records, write_json
 from longtrace.tokens import Tokens, load, train
 
 TRAINING_CHARS = 8_000_000
 INPUTS = ("corpus", "questions", "trajectories")
+MIN_BUDGET_TOKENS = 256
 
 
 class Config(StageConfig):
     """Pack gold documents and distractors into contexts of a token budget."""
 
-    strategy: Literal["all", "random", "search", "trajectory-random", "tiered"] = "all"
+    strategy: Literal["all", "random", "search", "trajectory-random", "tiered", "near-miss"] = "all"
     """How distractors are chosen; `all` makes every kind, which the overlap table compares."""
-    budget_tokens: int = Field(default=32_000, ge=256)
+    budget_tokens: int = Field(default=32_000, ge=MIN_BUDGET_TOKENS)
     """The most tokens a prompt may have: documents, instruction and question."""
+    ladder: tuple[int, ...] = ()
+    """Several budgets, as in 4096,8192,16384, instead of one: a row for each, the longer ones
+    holding the shorter ones."""
     tokenizer: str = "corpus"
     """A tokenizer.json file or a hub name; `corpus` trains one on the corpus, with no download."""
+    unit: Kind = "document"
+    """What is packed: whole documents, or passages cut where paragraphs end."""
+    passage_chars: int = Field(default=PASSAGE_CHARS, ge=500)
+    """Longest passage, in characters, with --unit passage."""
+    siblings: Siblings = "keep"
+    """Other passages of gold documents: keep them as distractors, or drop them."""
+    answer_bearing: Policy = "drop"
+    """Distractors with the answer and the last entity: drop them, or promote them to gold; strict
+    drops all that hold the answer."""
+    prompts: Literal["varied", "fixed"] = "varied"
+    """Instruction and document layout: drawn for every question, or the same for all."""
+    reader: Endpoint = Endpoint()
+    """Model that must fail without the gold documents; nobody is asked where none is given."""
     seed: int = 0
     """Decides every draw."""
+
+    @field_validator("ladder")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(rung < MIN_BUDGET_TOKENS for rung in value):
+            raise ValueError(f"every rung must be at least {MIN_BUDGET_TOKENS}")
+        return tuple(sorted(set(value)))
 
     @property
     def strategies(self) -> tuple[Strategy, ...]:
         """The strategies asked for."""
         return STRATEGIES if self.strategy == "all" else (self.strategy,)
 
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The budgets asked for, ascending."""
+        return self.ladder or (self.budget_tokens,)
+
 
 class Solved(NamedTuple):
-    """What one pass over the trajectories leaves: the first correct attempt at each question."""
+    """What one pass over the trajectories leaves of every question."""
 
-    correct: dict[str, Trajectory]
-    attempted: set[str]
+    attempts: dict[str, tuple[Trajectory, ...]]
+    """The first correct attempt, and of the others what they cited; empty if none was correct."""
 
-
-class Job(NamedTuple):
-    """One question to pack."""
-
-    question: Question
-    trajectory: Trajectory | None
-    problem: str
-    strategies: tuple[Strategy, ...]
+    @property
+    def correct(self) -> dict[str, Trajectory]:
+        """The first correct attempt at every question that has one."""
+        return {key: attempts[0] for key, attempts in self.attempts.items() if attempts}
 
 
 def solved(run: Path) -> Solved:
-    """The first correct trajectory of every question, and which questions were tried at all."""
-    correct: dict[str, Trajectory] = {}
-    attempted: set[str] = set()
+    """The attempts at every question that was tried, the first correct one in front."""
+    first: dict[str, Trajectory] = {}
+    others: dict[str, list[Trajectory]] = {}
     for trajectory in read_records(run / "trajectories" / "data.jsonl", Trajectory):
-        attempted.add(trajectory.question_id)
-        if trajectory.correct:
-            correct.setdefault(trajectory.question_id, trajectory)
-    return Solved(correct, attempted)
+        key = trajectory.question_id
+        others.setdefault(key, [])
+        if trajectory.correct and key not in first:
+            first[key] = trajectory
+        elif trajectory.cited:
+            answers = tuple(step for step in trajectory.steps if isinstance(step, Answer))
+            others[key].append(trajectory.model_copy(update={"steps": answers}))
+    return Solved({k: (first[k], *rest) if k in first else () for k, rest in others.items()})
 
 
 def _questions(run: Path, limit: int | None) -> Iterator[Question]:
     return islice(read_records(run / "questions" / "data.jsonl", Question), limit)
 
 
+def _setting(config: Config, options: Options) -> Setting:
+    rules = Rules(config.answer_bearing, config.siblings)
+    return Setting(options.run, config.unit, config.passage_chars, rules, config.seed)
+
+
 def _identity(config: Config, options: Options, given: Tokens | None) -> dict[str, Any]:
     """What the rows of every strategy depend on."""
     return {
-        "budget_tokens": config.budget_tokens,
+        "budget_tokens": config.budget_tokens if not config.ladder else max(config.rungs),
+        "ladder": list(config.ladder),
         "tokenizer": given.fingerprint if given else "corpus",
+        "unit": config.unit,
+        "passage_chars": config.passage_chars if config.unit == "passage" else None,
+        "siblings": config.siblings,
+        "answer_bearing": config.answer_bearing,
         "seed": config.seed,
         "prompt": render.fingerprint(),
+        "prompts": config.prompts,
+        "reader": config.reader.identity() if config.reader.base_url else None,
         "limit": options.limit,
     }
 
 
-def _tokenizer(path: Path, given: Tokens | None, corpus: Corpus) -> Tokens:
-    """The tokenizer of the run, written to `path` for the workers and for later readers."""
+def _tokenizer(run: Path, given: Tokens | None) -> Tokens:
+    """The tokenizer given, or the one trained on this corpus, which is kept for the next time."""
     if given is not None:
-        given.save(path)
-    elif not path.exists():
-        train(_sample(corpus)).save(path)
+        return given
+    path = run / "contexts" / f"trained-{fingerprint(run / 'corpus')}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        train(_sample(Corpus.open(run / "corpus"))).save(path)
     return load(str(path))
 
 
@@ -110,131 +154,103 @@ def _sample(corpus: Corpus) -> Iterator[str]:
             return
 
 
-def _bench(run: Path) -> Bench:
-    """Corpus, tokenizer and counts of a run whose tokenizer has been written."""
-    corpus = Corpus.open(run / "corpus")
-    tokens = load(str(run / "contexts" / "tokenizer.json"))
-    measured = content_id(fingerprint(run / "corpus"), tokens.fingerprint, render.fingerprint())
-    known = shared_counts(run / "contexts" / f"counts-{measured}.i32", len(corpus))
-    return Bench(corpus, tokens, Counts(corpus, tokens, known))
+def _require_room(config: Config, options: Options, found: Solved, tokens: Tokens) -> None:
+    """Check that some question can be packed, before anything is deleted or made.
 
-
-class _Worker:
-    """State of a process: opened once by `_setup`, used by every `_work`."""
-
-    bench: Bench
-    budget_tokens: int
-    seed: int
-
-
-def _setup(run: Path, budget_tokens: int, seed: int) -> None:
-    _Worker.bench = _bench(run)
-    _Worker.budget_tokens, _Worker.seed = budget_tokens, seed
-
-
-def _work(job: Job) -> list[Context | Rejected]:
-    if job.trajectory is None:
-        return [Rejected(job.problem)] * len(job.strategies)
-    return [
-        assemble(
-            job.question,
-            job.trajectory,
-            strategy,
-            _Worker.bench,
-            budget_tokens=_Worker.budget_tokens,
-            seed=_Worker.seed,
+    Raises:
+        InputError: none was solved, or gold alone exceeds the largest budget in every question.
+    """
+    top, needs = max(config.rungs), []
+    bench = open_bench(_setting(config, options), tokens, None)
+    for question in _questions(options.run, options.limit):
+        if found.attempts.get(question.id):
+            form = render.form(config.prompts, config.seed, question.id)
+            needs.append(gold_tokens(question, form, bench))
+            if needs[-1] <= top:
+                return
+    if not needs:
+        raise InputError(
+            f"{options.run / 'trajectories'}: no question has a correct trajectory; "
+            f"run `longtrace trajectories --run {options.run} --fresh` with more attempts"
         )
-        for strategy in job.strategies
-    ]
+    raise InputError(
+        f"--budget-tokens {top}: gold documents alone need more in all {len(needs)} solved "
+        f"questions; {min(needs)} is the smallest budget that would do for one of them, "
+        f"{max(needs)} for all"
+    )
 
 
 def _jobs(
-    questions: Iterator[Question], found: Solved, done: Mapping[Strategy, int]
+    config: Config, options: Options, found: Solved, done: Mapping[Strategy, int]
 ) -> Iterator[Job]:
-    """Every question that some strategy has not done yet."""
-    for number, question in enumerate(questions):
-        todo = tuple(strategy for strategy, n in done.items() if n <= number)
-        if todo:
-            tried = question.id in found.attempted
-            problem = "never solved" if tried else "never attempted"
-            yield Job(question, found.correct.get(question.id), problem, todo)
+    """Every question and rung that some strategy has not done yet."""
+    number = 0
+    for question in _questions(options.run, options.limit):
+        attempts = found.attempts.get(question.id)
+        problem = "never attempted" if attempts is None else "never solved"
+        form = render.form(config.prompts, config.seed, question.id)
+        for rung in config.rungs:
+            todo = tuple(strategy for strategy, n in done.items() if n <= number)
+            if todo:
+                yield Job(question, attempts or (), problem, form, rung, todo)
+            number += 1
 
 
 def _pack(
     config: Config, options: Options, stages: Mapping[Strategy, Stage], found: Solved
 ) -> None:
     """Make the rows that are missing, question by question, and complete every strategy."""
-    total = sum(1 for _ in _questions(options.run, options.limit))
     done = {strategy: stage.done for strategy, stage in stages.items() if not stage.complete}
-    jobs = list(_jobs(_questions(options.run, options.limit), found, done))
-    with ExitStack() as open_stages, progress("contexts", total) as advance_to:
+    jobs = list(_jobs(config, options, found, done))
+    made = outcomes(_setting(config, options), jobs, workers=options.workers, reader=config.reader)
+    with ExitStack() as open_stages, progress("contexts", len(jobs)) as advance_to:
         for strategy in done:
             open_stages.enter_context(stages[strategy])
-        made = ordered_map(
-            _work,
-            jobs,
-            workers=min(options.workers, max(1, len(jobs))),
-            setup=_setup,
-            setup_args=(options.run, config.budget_tokens, config.seed),
-        )
-        for number, (job, outcomes) in enumerate(zip(jobs, made, strict=True), 1):
-            for strategy, outcome in zip(job.strategies, outcomes, strict=True):
-                _write(stages[strategy], job.question, outcome)
-            advance_to(total - len(jobs) + number)
-        _refuse_nothing(options.run, config, stages)
+        for number, (job, found_here) in enumerate(made, 1):
+            for strategy, outcome in zip(job.strategies, found_here, strict=True):
+                _write(stages[strategy], job, outcome, rungs=len(config.rungs))
+            advance_to(number)
         for strategy in done:
-            stages[strategy].finish()
+            rows = read_records(stages[strategy].folder / "data.jsonl", Context)
+            stages[strategy].finish(**figures.figures(rows))
 
 
-def _write(stage: Stage, question: Question, outcome: Context | Rejected) -> None:
-    if isinstance(outcome, Context):
-        stage.accept(outcome)
-    elif outcome.needs_tokens is None:
-        stage.reject(question.id, outcome.reason)
+def _write(stage: Stage, job: Job, outcome: Outcome, *, rungs: int) -> None:
+    if isinstance(outcome, Rejected):
+        detail = {"budget_tokens": job.budget_tokens} if rungs > 1 else {}
+        if outcome.needs_tokens is not None:
+            detail["needs_tokens"] = outcome.needs_tokens
+        stage.reject(job.question.id, outcome.reason, **detail)
     else:
-        stage.reject(question.id, outcome.reason, needs_tokens=outcome.needs_tokens)
-
-
-def _refuse_nothing(run: Path, config: Config, stages: Mapping[Strategy, Stage]) -> None:
-    """Stop, and leave no rows behind, if no question has a context."""
-    if any(stage.accepted for stage in stages.values()):
-        return
-    stage = next(iter(stages.values()))
-    lines = (stage.folder / "rejected.jsonl").read_bytes().splitlines()
-    needs = [n for n in (orjson.loads(line).get("needs_tokens") for line in lines) if n]
-    for stage in stages.values():
-        shutil.rmtree(stage.folder)
-    if not needs:
-        raise InputError(
-            f"{run / 'trajectories'}: no question has a correct trajectory; "
-            f"run `longtrace trajectories --run {run} --fresh` with more attempts"
-        )
-    raise InputError(
-        f"--budget-tokens {config.budget_tokens}: gold documents alone need more in all "
-        f"{len(needs)} solved questions; {min(needs)} is the smallest budget that would do for "
-        f"one of them, {max(needs)} for all"
-    )
+        stage.accept(outcome)
 
 
 def _summary(folder: Path, strategies: tuple[Strategy, ...]) -> dict[str, Any]:
-    """Counts of the strategies made, and those of the most telling one at the top."""
+    """Counts of the strategies made, and those of `tiered` (or the only one) at the top."""
     metas = {name: read_json(folder / name / "meta.json") for name in strategies}
     each = {
-        name: {"count": meta["count"], "rejected": meta["rejected"]} for name, meta in metas.items()
+        name: {k: v for k, v in meta.items() if k not in ("config", "inputs", "version")}
+        for name, meta in metas.items()
     }
-    return {**each[strategies[-1]], "strategies": each}
+    shown = each["tiered" if "tiered" in each else strategies[-1]]
+    return {"count": shown["count"], "rejected": shown["rejected"], "strategies": each}
 
 
 def _result(meta: Mapping[str, Any], table: dict[str, Any], run: Path) -> Result:
     dropped = ", ".join(f"{n} {reason}" for reason, n in meta["rejected"].items())
-    budget = meta["config"]["budget_tokens"]
+    config = meta["config"]
+    budget = " or ".join(f"{rung:,}" for rung in config["ladder"] or [config["budget_tokens"]])
     lines = [
-        f"{meta['count']:,} contexts a strategy of at most {budget:,} tokens"
+        f"{meta['count']:,} contexts a strategy of at most {budget} tokens"
         + (f"; left out: {dropped}" if dropped else "")
     ]
+    name = "tiered" if "tiered" in meta["strategies"] else list(meta["strategies"])[-1]
+    shown = figures.lines(meta["strategies"][name])
+    if len(meta["strategies"]) > 1:
+        shown = [f"{name}, {line}" for line in shown]
     return Result(
         table,
-        [*lines, *overlap.text(table)],
+        [*lines, *shown, *overlap_text.text(table)],
         run / "contexts",
         f"longtrace export --run {run}",
     )
@@ -247,11 +263,37 @@ def _measure(config: Config, options: Options, found: Solved) -> dict[str, Any]:
         {name: folder / name / "data.jsonl" for name in config.strategies},
         {question.id: question for question in _questions(options.run, options.limit)},
         found.correct,
-        _bench(options.run),
+        shared_bench(_setting(config, options)),
+        rules=Rules(config.answer_bearing, config.siblings),
+        budget_tokens=max(config.rungs),
         seed=config.seed,
     )
     write_json(folder / "overlap.json", table)
     return table
+
+
+def _open(
+    config: Config, options: Options, identity: Mapping[str, Any], inputs: Mapping[str, str]
+) -> dict[Strategy, Stage]:
+    """The folders of the strategies asked for, emptied with `--fresh`."""
+    folder = options.run / "contexts"
+    if options.fresh:
+        for name in ("meta.json", "overlap.json", "tokenizer.json"):
+            (folder / name).unlink(missing_ok=True)
+    return {
+        name: Stage(folder / name, {**identity, "strategy": name}, inputs, fresh=options.fresh)
+        for name in config.strategies
+    }
+
+
+def _check(config: Config) -> None:
+    if config.ladder and config.answer_bearing == "promote":
+        raise InputError(
+            "--ladder with --answer-bearing promote: what is promoted takes room from what a "
+            "shorter context holds; use drop or strict"
+        )
+    if bool(config.reader.base_url) != bool(config.reader.model):
+        raise InputError("--reader.base-url and --reader.model belong together; give both or none")
 
 
 def run(config: Config, options: Options) -> Result:
@@ -261,6 +303,7 @@ def run(config: Config, options: Options) -> Result:
         InputError: gold alone exceeds the budget in every question, or none was solved.
         RunFolderError: an earlier stage is missing, or the folder is of another configuration.
     """
+    _check(config)
     folder = options.run / "contexts"
     inputs = {name: fingerprint(options.run / name) for name in INPUTS}
     found = solved(options.run)
@@ -272,23 +315,21 @@ def run(config: Config, options: Options) -> Result:
         )
     given = None if config.tokenizer == "corpus" else load(config.tokenizer)
     identity = _identity(config, options, given)
-    if options.fresh:
-        for name in ("meta.json", "overlap.json", "tokenizer.json"):
-            (folder / name).unlink(missing_ok=True)
-    stages = {
-        name: Stage(folder / name, {**identity, "strategy": name}, inputs, fresh=options.fresh)
-        for name in config.strategies
-    }
     whole = {"config": {**identity, "strategy": config.strategy}, "inputs": inputs}
-    if (folder / "meta.json").is_file():
-        meta = read_json(folder / "meta.json")
-        if {key: meta[key] for key in whole} == whole:
-            return _result(meta, read_json(folder / "overlap.json"), options.run)
-        (folder / "meta.json").unlink()
-    _tokenizer(folder / "tokenizer.json", given, Corpus.open(options.run / "corpus"))
+    if not options.fresh:
+        _open(config, options, identity, inputs)  # another configuration is refused here
+        if (folder / "meta.json").is_file():
+            meta = read_json(folder / "meta.json")
+            if {key: meta[key] for key in whole} == whole:
+                return _result(meta, read_json(folder / "overlap.json"), options.run)
+    tokens = _tokenizer(options.run, given)
+    _require_room(config, options, found, tokens)
+    stages = _open(config, options, identity, inputs)
+    (folder / "meta.json").unlink(missing_ok=True)
+    tokens.save(folder / "tokenizer.json")
     _pack(config, options, stages, found)
     table = _measure(config, options, found)
-    summary = _summary(folder, config.strategies)
+    summary = {"tokenizer": config.tokenizer, **_summary(folder, config.strategies)}
     meta = {**whole, "version": longtrace.__version__, **summary, "overlap": table["overlap"]}
     write_json(folder / "meta.json", meta)
     return _result(meta, table, options.run)

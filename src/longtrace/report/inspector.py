@@ -181,7 +181,8 @@ def attempt_view(trajectory: Trajectory, titles: Titles) -> AttemptView:
 def map_view(context: Context, titles: Titles) -> MapView:
     """A context as blocks in prompt order."""
     blocks = tuple(
-        Block(titles.number(p.doc), p.tier, p.tokens, p.chars is not None) for p in context.passages
+        Block(titles.number(p.doc), p.tier, p.tokens, p.chars is not None and p.start is None)
+        for p in context.passages
     )
     return MapView(
         strategy=context.strategy,

@@ -18,7 +18,7 @@ from longtrace.report.charts import Part
 from longtrace.store import fingerprint, read_json, read_records
 
 FORMATS = ("trl", "longtracerl")
-OFFERED = tuple(reversed(STRATEGIES))
+OFFERED = ("tiered", *(name for name in reversed(STRATEGIES) if name != "tiered"))
 """Strategies in the order the page offers them: the method first, then what it is compared with."""
 
 

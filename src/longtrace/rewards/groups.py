@@ -175,7 +175,7 @@ def _prompts(run: Path) -> dict[str, dict[str, Any]]:
 def _passages(context: Context, corpus: Corpus) -> Iterator[Passage]:
     for passage in context.passages:
         doc = corpus.id(passage.doc)
-        text = corpus.text(doc)[: passage.chars]
+        text = passage.part(corpus.text(doc))
         yield Passage(title=corpus.title(doc), tier=passage.tier.value, text=text)
 
 

@@ -1,0 +1,206 @@
+"""The dataset card: what an export holds, where it came from, and how to make it again.
+
+Everything in it is read from the run folder, and nothing that differs between two equal runs stands
+in it: the same export gives the same card. The run's own folder is written as RUN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+import longtrace
+from longtrace.config import Config as StageConfig
+from longtrace.contexts import overlap_text
+from longtrace.contexts.figures import figures
+from longtrace.corpus.stage import Config as CorpusConfig
+from longtrace.questions.stage import Config as QuestionsConfig
+from longtrace.records import Context
+from longtrace.store import read_json, read_records
+from longtrace.trajectories.stage import Config as TrajectoriesConfig
+
+CANARY = "longtrace-canary-8d0d6c1e-5a7b-4f0e-9c37-2b64e1f3a950"
+"""Stands in every exported row, so that a text collection that took one in can be found out."""
+SOURCES = {"factbook": ("The CIA World Factbook", "public domain")}
+"""Reader -> name and licence of what it reads, where both are known."""
+_FIRST: Mapping[str, type[StageConfig]] = {
+    "corpus": CorpusConfig,
+    "questions": QuestionsConfig,
+    "trajectories": TrajectoriesConfig,
+}
+
+
+class Exported(NamedTuple):
+    """What an export made."""
+
+    to: str
+    strategy: str
+    licence: str
+    """Empty for the corpus's own."""
+    splits: Mapping[str, int]
+    files: Mapping[str, str]
+    """Split -> file name."""
+    hashes: Mapping[str, str]
+    """File name -> SHA-256."""
+    limit: int | None
+
+
+def write(path: Path, run: Path, exported: Exported, made_by: str) -> None:
+    """Write the card of an export in one step; `made_by` is the command that made it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("\n".join(_lines(run, exported, made_by)) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def command(verb: str, values: Mapping[str, Any]) -> str:
+    """A command line that gives `values` as flags; what is None or empty is left out."""
+    words = [f"longtrace {verb} --run RUN"]
+    for key, value in values.items():
+        flag = f"--{key.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        elif isinstance(value, Mapping):
+            nested = ((f"{flag}.{k.replace('_', '-')}", v) for k, v in value.items())
+            words += [f"{name} {_word(v)}" for name, v in nested if isinstance(v, str) and v]
+        elif value is not None and value != []:
+            words.append(f"{flag} {_word(value)}")
+    return " ".join(words)
+
+
+def _word(value: object) -> str:
+    """A value as one word of a command line."""
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    plain = text and all(c.isalnum() or c in "-_./:,=+@%" for c in text)
+    return text if plain else "'" + text.replace("'", "'\\''") + "'"
+
+
+def _lines(run: Path, exported: Exported, made_by: str) -> Iterator[str]:
+    corpus = read_json(run / "corpus" / "meta.json")
+    contexts = run / "contexts" / exported.strategy
+    meta = read_json(contexts / "meta.json")
+    rows = islice(read_records(contexts / "data.jsonl", Context), exported.limit)
+    found = figures(rows)
+    yield from _front(exported)
+    yield from (
+        f"# Long-context questions, {exported.strategy} distractors",
+        "",
+        "Multi-hop questions over numbered documents. Each prompt holds the gold documents of a",
+        f"chain and distractors chosen by `{exported.strategy}`; the question stands at the end.",
+        f"Made with longtrace {longtrace.__version__}, row format `{exported.to}`.",
+        "",
+        "**Canary.** Every row holds the string below. Do not train on texts that were found by it",
+        "if you evaluate on this dataset, and leave it in when you pass the rows on.",
+        "",
+        f"    {CANARY}",
+        "",
+        "## Source and licence",
+        "",
+        *_source(corpus, exported.licence),
+        "",
+        "## Counts",
+        "",
+        *(f"- `{exported.files[s]}`: {n:,} rows" for s, n in exported.splits.items()),
+        "",
+        "| stage | kept | left out |",
+        "|---|---|---|",
+        *_funnel(run, exported, meta),
+        "",
+        *_histogram("Tokens of the prompts", "tokens", found["tokens"]),
+        *_histogram("Budgets", "tokens", found["rungs"]),
+        *_histogram("Where gold begins", "tenth of the prompt", _tenths(found["gold_positions"])),
+        *_histogram("How full the budget is", "share of the budget", found["fill"]),
+        *_histogram("Distractors that hold the answer", "what was done", found["proofs"]),
+        *_histogram("Instructions", "file", found["phrasings"]),
+        *_histogram("Layouts", "name", found["layouts"]),
+        *_overlap(run),
+        "## Hashes",
+        "",
+        *(f"- `{name}`: SHA-256 `{digest}`" for name, digest in exported.hashes.items()),
+        f"- contexts are made from {_hashes(meta['inputs'])}",
+        "",
+        "## How to make it again",
+        "",
+        "```",
+        *_commands(run, meta),
+        made_by,
+        "```",
+    )
+
+
+def _front(exported: Exported) -> Iterator[str]:
+    """The header that dataset hubs read."""
+    yield from ("---", "license: other", "tags: [long-context, multi-hop, longtrace]", "configs:")
+    yield from ("- config_name: default", "  data_files:")
+    for split, name in exported.files.items():
+        yield from (f"  - split: {split}", f"    path: {name}")
+    yield from ("---", "")
+
+
+def _source(corpus: Mapping[str, Any], licence: str) -> Iterator[str]:
+    config = corpus["config"]
+    name, known = SOURCES.get(config.get("reader"), ("", ""))
+    path = config.get("path")
+    name = name or f"documents read by `{config.get('reader')}`"
+    yield f"- {name}" + (f" from `{Path(path).name}`" if path else "")
+    stated = licence or corpus.get("licence") or known
+    yield f"- licence of the documents: {stated or 'not stated; find out before you pass it on'}"
+    yield f"- hash of the documents: `{corpus.get('content', 'unknown')}`"
+
+
+def _funnel(run: Path, exported: Exported, contexts: Mapping[str, Any]) -> Iterator[str]:
+    for name in _FIRST:
+        yield _stage(name, read_json(run / name / "meta.json"))
+    yield _stage(f"contexts, {exported.strategy}", contexts)
+    rows = {"count": sum(exported.splits.values()), "rejected": {}}
+    yield _stage("rows", rows)
+
+
+def _stage(name: str, meta: Mapping[str, Any]) -> str:
+    rejected = meta.get("rejected", {}).items()
+    left_out = ", ".join(f"{reason}: {n:,}" for reason, n in rejected)
+    return f"| {name} | {meta['count']:,} | {left_out} |"
+
+
+def _histogram(title: str, what: str, counts: Mapping[str, int]) -> Iterator[str]:
+    if counts:
+        yield from (f"### {title}", "", f"| {what} | n |", "|---|---|")
+        yield from (f"| {label} | {n:,} |" for label, n in counts.items())
+        yield ""
+
+
+def _tenths(counts: list[int]) -> dict[str, int]:
+    return {str(number): n for number, n in enumerate(counts, 1)}
+
+
+def _overlap(run: Path) -> Iterator[str]:
+    """The overlap table of all strategies of the run; nothing if it is not complete."""
+    if (run / "contexts" / "meta.json").is_file():
+        table = read_json(run / "contexts" / "overlap.json")
+        yield from ("## Overlap", "", "Share of distractors that hold at least one gold entity.")
+        yield from ("", *overlap_text.markdown(table), "")
+        yield from (f"- {note}" for note in table["notes"])
+        yield ""
+
+
+def _hashes(inputs: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} `{digest}`" for name, digest in inputs.items())
+
+
+def _commands(run: Path, contexts: Mapping[str, Any]) -> Iterator[str]:
+    """The commands of the stages before this one, with every option."""
+    for verb, config in _FIRST.items():
+        given = read_json(run / verb / "meta.json")["config"]
+        known = {k: v for k, v in given.items() if k in config.model_fields or k == "limit"}
+        yield command(verb, known)
+    made = {k: v for k, v in contexts["config"].items() if k != "prompt"}
+    if made["ladder"]:
+        del made["budget_tokens"]
+    folder = run / "contexts" / "meta.json"
+    whole = orjson.loads(folder.read_bytes()) if folder.is_file() else {}
+    made["strategy"] = whole.get("config", made)["strategy"]
+    made["tokenizer"] = whole.get("tokenizer", made["tokenizer"])
+    yield command("contexts", made)
