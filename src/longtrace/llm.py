@@ -16,7 +16,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -71,7 +71,9 @@ class Endpoint(Config):
     concurrency: int = Field(default=64, ge=1)
     """Requests under way at a time."""
     requests_per_minute: int | None = Field(default=None, ge=1)
+    """Requests a minute at most."""
     tokens_per_minute: int | None = Field(default=None, ge=1)
+    """Prompt and completion tokens a minute at most."""
     budget_tokens: int | None = Field(default=None, ge=1)
     """Stop before prompt and completion tokens of one run together exceed this."""
     budget_cost: float | None = Field(default=None, gt=0)
@@ -175,7 +177,9 @@ class LLM:
                 known = self._cache.get(key)
                 if known is not None:
                     self._count(cached=1)
-                    return read_reply(known, ask, rung).model_copy(update={"cached": True})
+                    paid = _told(known, self.endpoint, self._guess(body, ask))
+                    reply = read_reply(known, ask, rung)
+                    return reply.model_copy(update={"cached": True, "paid": paid})
                 said, reply = await self._send(body, ask, rung, retries)
                 self._cache.put(key, said)
                 return reply
@@ -186,7 +190,7 @@ class LLM:
         self, body: dict[str, Any], ask: Ask, rung: Rung, retries: int | None
     ) -> tuple[dict[str, Any], Reply]:
         tries = 1 + (self.endpoint.retries if retries is None else retries)
-        guess = _usage(self.endpoint, len(orjson.dumps(body)) // 3, ask.max_tokens)
+        guess = self._guess(body, ask)
         async with self._slots, self._budget.reserve(guess) as settle:
             for attempt in range(tries):
                 await self._wait_turn(guess)
@@ -207,8 +211,12 @@ class LLM:
                 settle(usage)
                 self._tokens.correct(total(usage) - total(guess))
                 self._count(requests=1, usage=usage)
-                return said, reply.model_copy(update={"usage": usage})
+                return said, reply.model_copy(update={"usage": usage, "paid": usage})
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _guess(self, body: dict[str, Any], ask: Ask) -> Usage:
+        """What a request may use at most, from its length."""
+        return _usage(self.endpoint, len(orjson.dumps(body)) // 3, ask.max_tokens)
 
     async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         raw = await self._client.post(
@@ -309,7 +317,7 @@ class LLM:
 
 async def in_order(
     function: Callable[[ItemT], Awaitable[OutT]], items: Iterable[ItemT], *, ahead: int
-) -> AsyncIterator[OutT]:
+) -> AsyncGenerator[OutT, None]:
     """`function` of every item, in the order of the items, up to `ahead` of them under way.
 
     When one fails or the caller stops, those under way are cancelled.

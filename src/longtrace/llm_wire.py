@@ -62,6 +62,9 @@ class Reply(Record):
     """The server's finish reason; `length` if the reply was cut."""
     usage: Usage = Field(default_factory=Usage)
     """What this call cost; all 0 where the reply came from the cache."""
+    paid: Usage = Field(default_factory=Usage)
+    """What this call cost when it was asked first: the same from the cache, so that a replayed run
+    counts what the first one did."""
     cached: bool = False
 
 

@@ -11,7 +11,8 @@ from longtrace.cli import main
 from longtrace.config import Options
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import LongtraceError, RunFolderError
-from longtrace.questions.stage import DUPLICATE, Config, Maker, run
+from longtrace.questions.make import Maker
+from longtrace.questions.stage import DUPLICATE, Config, run
 from longtrace.records import Question
 from longtrace.store import read_json, read_records
 

@@ -7,7 +7,8 @@ import pytest
 from longtrace.corpus.corpus import Corpus
 from longtrace.questions.check import problem
 from longtrace.questions.clues import BLANK, Page, Weights, align, clue_words, holds, label
-from longtrace.questions.stage import Config, Made, Maker
+from longtrace.questions.make import Made, Maker
+from longtrace.questions.stage import Config
 from longtrace.questions.write import FIT, TOP, mask, spans
 from longtrace.records import Question
 

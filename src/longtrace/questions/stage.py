@@ -7,83 +7,25 @@ number of workers.
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
-from random import Random
-from typing import NamedTuple
 
-from pydantic import Field
 from rich.text import Text
 
-from longtrace.config import Config as BaseConfig
 from longtrace.config import Options, Result
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import LongtraceError
+from longtrace.llm import LLM, in_order
 from longtrace.parallel import ordered_map, progress
-from longtrace.questions.clues import MAX_HOPS, Weights, page_cache
-from longtrace.questions.walk import CorpusWalkable, record, walk
-from longtrace.questions.write import Writer
-from longtrace.records import Question, Walk
+from longtrace.questions.config import Config
+from longtrace.questions.make import Made, Maker, ModelMaker
+from longtrace.records import Question
 from longtrace.store import Stage, fingerprint, read_records
 
-DEAD_WALK = "dead walk"
 DUPLICATE = "same documents as an earlier question"
-
-
-class Config(BaseConfig):
-    """Random walks into multi-hop questions."""
-
-    count: int = Field(default=100, ge=1)
-    """Questions wanted."""
-    hops: int = Field(default=4, ge=1, le=MAX_HOPS)
-    """Links on a walk; the question then rests on one document more. The paper uses 8."""
-    seed: int = 0
-    """Another seed gives other walks."""
-    max_mention_share: float = Field(default=0.01, gt=0, le=1)
-    """Largest share of documents that may mention a document on a walk; small corpora need more."""
-    max_walks: int | None = Field(default=None, ge=1)
-    """Walks tried before giving up; 12 a question if not given."""
-
-
-class Made(NamedTuple):
-    """What became of one walk number."""
-
-    question: Question | None
-    reason: str = ""
-    docs: tuple[str, ...] = ()
-    """Keys of the walk's documents; empty for a dead walk."""
-
-
-class Maker:
-    """Makes walk number `index` of a run into a question."""
-
-    def __init__(self, corpus: Corpus, config: Config) -> None:
-        pages = page_cache()
-        self._corpus, self._config = corpus, config
-        self._graph = CorpusWalkable(corpus, pages, config.max_mention_share)
-        self._writer = Writer(corpus, pages, Weights(corpus.document_frequency, len(corpus)))
-
-    def walk(self, index: int) -> Walk | None:
-        """Walk number `index` as a record; None if it is dead."""
-        config = self._config
-        steps = walk(self._graph, hops=config.hops, rng=_rng(config.seed, index))
-        if steps is None:
-            return None
-        return record(self._corpus, steps, seed=config.seed, index=index)
-
-    def make(self, index: int) -> Made:
-        """The question of walk number `index`, or why there is none."""
-        rng = _rng(self._config.seed, index)
-        steps = walk(self._graph, hops=self._config.hops, rng=rng)
-        if steps is None:
-            return Made(None, DEAD_WALK)
-        written = self._writer.write(steps, rng)
-        docs = tuple(self._corpus.key(step.node) for step in steps)
-        return Made(None, written, docs) if isinstance(written, str) else Made(written, "", docs)
-
-
-def _rng(seed: int, index: int) -> Random:
-    return Random(f"{seed}-{index}")
 
 
 _worker: list[Maker] = []
@@ -116,33 +58,75 @@ def run(config: Config, options: Options) -> Result:
     identity = {**config.identity(), "count": count, "max_walks": walks}
     with Stage(folder, identity, inputs, fresh=options.fresh) as stage:
         if not stage.complete:
-            _work(stage, config, source, count, walks, options.workers)
+            if stage.accepted < count and stage.done < walks:
+                if config.asks:
+                    asyncio.run(_work_with_model(stage, config, options, count, walks))
+                else:
+                    _work(stage, config, source, count, walks, options.workers)
             if not stage.accepted:
                 raise LongtraceError(_nothing(stage, config))
-            stage.finish(walks=stage.done, wanted=count)
+            by = {"written": _written(folder / "data.jsonl")} if config.asks else {}
+            stage.finish(walks=stage.done, wanted=count, **by)
     return _result(folder, stage, options.run)
 
 
 def _work(stage: Stage, config: Config, source: Path, count: int, walks: int, workers: int) -> None:
-    rows = read_records(stage.folder / "data.jsonl", Question)
-    known = {tuple(hop.doc for hop in row.hops) for row in rows}
-    if stage.accepted >= count or stage.done >= walks:
-        return
+    known = _known(stage)
     made: Iterator[Made] = ordered_map(
         _make, range(stage.done, walks), workers=workers, setup=_setup, setup_args=(source, config)
     )
     with progress("questions", count) as advance_to:
-        for question, reason, docs in made:
-            if question is None:
-                stage.reject(stage.done, reason, docs=docs)
-            elif docs in known:
-                stage.reject(stage.done, DUPLICATE, docs=docs)
-            else:
-                known.add(docs)
-                stage.accept(question)
+        for one in made:
+            _take(stage, one, known)
             advance_to(stage.accepted)
             if stage.accepted >= count:
                 break
+
+
+async def _work_with_model(
+    stage: Stage, config: Config, options: Options, count: int, walks: int
+) -> None:
+    """The same with a model: walks under way at once on one event loop, taken in order."""
+    known = _known(stage)
+    corpus = Corpus.open(options.run / "corpus")
+    async with LLM(config, options.run / "cache" / "questions.sqlite") as llm:
+        maker = ModelMaker(corpus, config, llm)
+        ahead = min(config.concurrency, count - stage.accepted)
+        made = in_order(maker.make_async, range(stage.done, walks), ahead=ahead)
+        with progress("questions", count) as advance_to:
+            async with aclosing(made):
+                async for one in made:
+                    _take(stage, one, known)
+                    advance_to(stage.accepted)
+                    if stage.accepted >= count:
+                        break
+
+
+def _known(stage: Stage) -> set[tuple[str, ...]]:
+    rows = read_records(stage.folder / "data.jsonl", Question)
+    return {tuple(hop.doc for hop in row.hops) for row in rows}
+
+
+def _take(stage: Stage, made: Made, known: set[tuple[str, ...]]) -> None:
+    if made.question is None:
+        stage.reject(stage.done, made.reason, docs=made.docs)
+    elif made.docs in known:
+        stage.reject(stage.done, DUPLICATE, docs=made.docs)
+    else:
+        known.add(made.docs)
+        stage.accept(made.question)
+
+
+def _written(path: Path) -> dict[str, int]:
+    """How many questions the model wrote at once, on the second try, and rules in its place."""
+    counts = Counter[str]()
+    for row in read_records(path, Question):
+        refused = len(row.checked.refused) if row.checked else 0
+        if row.writer.startswith("llm:"):
+            counts["model, retried" if refused else "model"] += 1
+        else:
+            counts["offline, in its place" if refused else "offline"] += 1
+    return dict(sorted(counts.items()))
 
 
 def _nothing(stage: Stage, config: Config) -> str:
@@ -160,6 +144,7 @@ def _result(folder: Path, stage: Stage, run_folder: Path) -> Result:
     example = next(read_records(folder / "data.jsonl", Question))
     lines: list[Text] = [
         Text(f"{count:,} questions from {walks:,} walks ({count / walks:.0%})"),
+        *(Text(f"  written {n:6,}  {by}") for by, n in meta.get("written", {}).items()),
         *(Text(f"  dropped {n:6,}  {reason}") for reason, n in stage.rejected.most_common()),
     ]
     if count < wanted:

@@ -10,10 +10,10 @@ gold entity.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import lru_cache
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -30,8 +30,14 @@ EVIDENCE = 8
 """Most evidence sentences kept for a step."""
 PLAIN_WORDS = 4
 """Different ordinary words in a sentence that can be made a clue: lists of names have fewer."""
+OutT = TypeVar("OutT")
 _WORD = re.compile(r"\w+")
 _DIGIT = re.compile(r"\d")
+_NO_PROSE = re.compile(
+    r"^(?:lists?|index|outline|timeline) of\b|\(disambiguation\)|^(?:template|category|portal):",
+    re.IGNORECASE,
+)
+"""Titles of pages that are no articles."""
 
 
 class Step(NamedTuple):
@@ -54,31 +60,72 @@ class Walkable(Protocol):
         ...
 
 
-def walk(graph: Walkable, *, hops: int, rng: Random, tries: int = TRIES) -> list[Step] | None:
+Choosing: TypeAlias = Generator[list[int], int, OutT]
+"""Yields candidates, is sent the one to take."""
+
+
+class Jumps(NamedTuple):
+    """Where a walk may go now and then instead of along the graph."""
+
+    graph: Walkable
+    chance: float
+    """Chance of a jump at each step, in [0, 1]."""
+
+
+def walk(
+    graph: Walkable, *, hops: int, rng: Random, jumps: Jumps | None = None, tries: int = TRIES
+) -> list[Step] | None:
     """A path of `hops` steps, hence `hops + 1` different nodes; None if all `tries` ended early.
 
     At every step `BRANCH` unvisited nodes are drawn and one of them is taken, all from `rng`, so
     the path depends on the graph and the state of `rng` alone.
+
+    Args:
+        graph: what to walk.
+        hops: number of steps.
+        rng: source of all chance.
+        jumps: where else a step may lead.
+        tries: starts before giving up.
+    """
+    choosing = choices(graph, hops=hops, rng=rng, jumps=jumps, tries=tries)
+    try:
+        drawn = next(choosing)
+        while True:
+            drawn = choosing.send(rng.choice(drawn))
+    except StopIteration as done:
+        found: list[Step] | None = done.value
+        return found
+
+
+def choices(
+    graph: Walkable, *, hops: int, rng: Random, jumps: Jumps | None = None, tries: int = TRIES
+) -> Choosing[list[Step] | None]:
+    """`walk` with the choice left to the caller: yields the candidates of every step.
+
+    Where a jump is drawn, a single candidate is yielded.
     """
     starts = graph.starts()
     if not starts:
         return None
     for _ in range(tries):
-        path = _once(graph, starts[rng.randrange(len(starts))], hops, rng)
+        path = yield from _once(graph, starts[rng.randrange(len(starts))], hops, rng, jumps)
         if path is not None:
             return path
     return None
 
 
-def _once(graph: Walkable, node: int, hops: int, rng: Random) -> list[Step] | None:
+def _once(
+    graph: Walkable, node: int, hops: int, rng: Random, jumps: Jumps | None
+) -> Choosing[list[Step] | None]:
     path: list[Step] = []
     visited = {node}
     while len(path) < hops:
-        steps = graph.steps(node)
+        jump = jumps if jumps and rng.random() < jumps.chance else None
+        steps = (jump.graph if jump else graph).steps(node)
         options = sorted(other for other in steps if other not in visited)
         if not options:
             return None
-        following = rng.choice(rng.sample(options, min(BRANCH, len(options))))
+        following = yield rng.sample(options, 1 if jump else min(BRANCH, len(options)))
         evidence = steps[following]
         path.append(Step(node, tuple(rng.sample(evidence, min(EVIDENCE, len(evidence))))))
         visited.add(following)
@@ -108,29 +155,50 @@ class CorpusWalkable:
         corpus: an open corpus.
         pages: text -> page, with a cache.
         max_mention_share: largest share of the documents that may name one on a walk, in (0, 1].
+        min_chars: characters that the text of a document on a walk has at least.
+        jumps: lead to every document that the text names, linked or not.
     """
 
     def __init__(
-        self, corpus: Corpus, pages: Callable[[str], Page], max_mention_share: float
+        self,
+        corpus: Corpus,
+        pages: Callable[[str], Page],
+        max_mention_share: float,
+        min_chars: int = 0,
+        *,
+        jumps: bool = False,
     ) -> None:
-        self._corpus, self._pages = corpus, pages
+        self._corpus, self._pages, self._min_chars = corpus, pages, min_chars
+        self._near = corpus.mentions if jumps else corpus.links
         rare = corpus.mention_counts <= max_mention_share * len(corpus)
         self.usable = rare & ~corpus.ambiguous
         """[n] bool: may stand on a walk."""
         self._starts: list[int] = np.flatnonzero(self.usable).tolist()
         self._steps = lru_cache(maxsize=8192)(self._find_steps)
+        self._tells = lru_cache(maxsize=65536)(self._is_informative)
 
     def starts(self) -> Sequence[int]:
         """Documents with an unambiguous name that few other documents mention."""
         return self._starts
 
     def steps(self, node: int) -> Mapping[int, Sequence[str]]:
-        """Linked documents that a walk may visit, with the prose sentences that name them."""
+        """Near documents that a walk may visit, with the prose sentences that name them.
+
+        Lists, disambiguation pages and pages with too little text lead nowhere, and nothing leads
+        to them.
+        """
         return self._steps(node)
 
+    def _is_informative(self, doc: int) -> bool:
+        if _NO_PROSE.search(self._corpus.title(doc)):
+            return False
+        return not self._min_chars or len(self._corpus.text(doc)) >= self._min_chars
+
     def _find_steps(self, doc: int) -> dict[int, list[str]]:
-        linked = self._corpus.links.of(doc)
-        wanted = {int(d) for d in linked[self.usable[linked]]} - {doc}
+        if not self._tells(doc):
+            return {}
+        linked = self._near.of(doc)
+        wanted = {d for d in map(int, linked[self.usable[linked]]) if self._tells(d)} - {doc}
         if not wanted:
             return {}
         finder = _Finder(self._corpus, {*wanted, *map(int, self._corpus.mentions.of(doc))})

@@ -116,9 +116,7 @@ class Writer:
             id=content_id(text, answer),
             text=text,
             answer=answer,
-            answer_aliases=(answer.replace(",", ""),)
-            if "," in answer and answer[0].isdigit()
-            else (),
+            answer_aliases=answer_aliases(answer),
             hops=hops,
             clues=clues,
             writer="offline",
@@ -180,6 +178,11 @@ class Writer:
         for kind in rng.sample(list(found), len(found)):
             drawn += rng.sample(found[kind], min(SPANS, len(found[kind])))
         return drawn
+
+
+def answer_aliases(answer: str) -> tuple[str, ...]:
+    """Other ways to write an answer: a number without its thousands separators."""
+    return (answer.replace(",", ""),) if "," in answer and answer[0].isdigit() else ()
 
 
 def spans(sentence: str, entities: Sequence[str]) -> Iterator[tuple[str, str]]:
