@@ -48,11 +48,14 @@ _NO_SPACES = (
 )
 _SINGLE = re.compile(f"[{_NO_SPACES}]")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]+")
-_SENTENCE_MARK = re.compile(r"[.!?](?<=\w\w\w.)[\"')\]]*(?=\s)|\n\s*\n")
+_SENTENCE_ENDS = {  # a pattern that begins with one character is searched for at memory speed
+    **{c: re.compile(rf"\{c}(?<=\w\w\w.)[\"')\]]*(?=\s)") for c in ".!?"},
+    "\n": re.compile(r"\n\s*\n"),
+}
 _AFTER = rf"[^\W{_NO_SPACES}]"
 _SUFFIX = re.compile(rf"\+\+(?<={_AFTER}\+\+)|[+#](?<={_AFTER}.)(?!\w)")
 _MARK, _PLUS, _SHARP = "\x01", "\x02", "\x03"
-_STAND_INS = re.compile(f"[{_MARK}{_PLUS}{_SHARP}]")
+_STAND_INS = str.maketrans(dict.fromkeys((_MARK, _PLUS, _SHARP), "-"))
 _SUFFIXES = {"++": f"{_PLUS}{_PLUS} ", "+": f"{_PLUS} ", "#": f"{_SHARP} "}
 _BYTES = bytes(
     b if b >= 0x80 or chr(b).isalnum() or chr(b) == "_" else {1: 0x7C, 2: 0x2B, 3: 0x23}.get(b, 32)
@@ -85,28 +88,33 @@ def _fold_run(run: str) -> str:
 
 def normalise(text: str) -> str:
     """The folded words of `text`, separated and surrounded by single spaces."""
-    folded = fold(text)
-    if "." in folded:
-        folded = _INITIALS.sub(lambda m: m.group().replace(".", ""), folded)
-    folded = unicodedata.normalize("NFKC", _POSSESSIVE.sub("", folded))
-    folded = _SENTENCE_MARK.sub(f" {_MARK} ", _STAND_INS.sub("-", folded))
-    if "+" in folded or "#" in folded:
-        folded = _SUFFIX.sub(lambda m: _SUFFIXES[m.group()], folded)
-    if not folded.isascii():
-        folded = _NON_ASCII.sub(_words_of_match, folded)
-    spaced = folded.encode("utf-8", "replace").translate(_BYTES).decode()
+    plain = text if text.isascii() else _NON_ASCII.sub(_plain, text)
+    plain = plain.lower() if plain.isascii() else plain.casefold()
+    if _MARK in plain or _PLUS in plain or _SHARP in plain:
+        plain = plain.translate(_STAND_INS)
+    if "." in plain:
+        plain = _INITIALS.sub(lambda m: m.group().replace(".", ""), plain)
+    plain = _POSSESSIVE.sub("", plain)
+    for end, pattern in _SENTENCE_ENDS.items():
+        if end in plain:
+            plain = pattern.sub(f" {_MARK} ", plain)
+    if "+" in plain or "#" in plain:
+        plain = _SUFFIX.sub(lambda m: _SUFFIXES[m.group()], plain)
+    if not plain.isascii():
+        plain = _SINGLE.sub(r" \g<0> ", plain)
+    spaced = plain.encode("utf-8", "replace").translate(_BYTES).decode()
     return f" {' '.join(spaced.split())} "
 
 
-def _words_of_match(match: re.Match[str]) -> str:
-    return _words_of_run(match.group())
+def _plain(match: re.Match[str]) -> str:
+    return _plain_run(match.group())
 
 
 @lru_cache(maxsize=65_536)
-def _words_of_run(run: str) -> str:
-    """A folded run of characters beyond ASCII, with spaces for what is no letter or digit."""
-    text = "".join(c if c.isalnum() else " " for c in run)
-    return _SINGLE.sub(r" \g<0> ", text)
+def _plain_run(run: str) -> str:
+    """A run of characters beyond ASCII, folded; a space or dash for what is no letter or digit."""
+    text = unicodedata.normalize("NFKC", _fold_run(run))
+    return "".join(c if c.isalnum() or c < "\x80" else " -"[not c.isspace()] for c in text)
 
 
 def normalise_name(name: str) -> str:
