@@ -8,7 +8,8 @@ from longtrace.corpus.corpus import Corpus
 from longtrace.questions.clues import Weights, page_cache, parse, render
 from longtrace.records import Question, Search
 from longtrace.text import words
-from longtrace.trajectories.agent import TIGHT, WIDE, Agent, Policy, exact, policy
+from longtrace.trajectories.agent import TIGHT, WIDE, Agent, Policy, policy
+from longtrace.trajectories.grade import exact
 from longtrace.trajectories.stage import Runner
 from longtrace.trajectories.tools import Tools
 

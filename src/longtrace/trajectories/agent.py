@@ -26,8 +26,7 @@ from longtrace.questions.clues import (
     parse,
     without_possessive,
 )
-from longtrace.records import Question
-from longtrace.text import normalise_name, surface, words
+from longtrace.text import surface, words
 from longtrace.trajectories.tools import Listed, Tools
 
 _CAPITALS = re.compile(
@@ -244,10 +243,3 @@ class Agent:
         names += sorted(listed, key=lambda title: (-len(title), title))
         names += sorted(_CAPITALS.findall(settled.sentence), key=lambda run: (-len(run), run))
         return [name for name in dict.fromkeys(names) if name.lower() != settled.name.lower()]
-
-
-def exact(answer: str | None, question: Question) -> bool:
-    """Whether an answer is the question's, compared as words; giving none is not right either."""
-    given = normalise_name(answer or "")
-    right = {normalise_name(name) for name in (question.answer, *question.answer_aliases)}
-    return bool(given) and given in right

@@ -6,34 +6,30 @@ attempts are kept: a question that no attempt solves is left out only when conte
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterator
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pydantic import Field
 from rich.table import Table
 from rich.text import Text
 
-from longtrace.config import Config as BaseConfig
 from longtrace.config import Options, Result
 from longtrace.corpus.corpus import Corpus
+from longtrace.llm import LLM, in_order
 from longtrace.parallel import ordered_map, progress
 from longtrace.questions.clues import Weights, page_cache
 from longtrace.records import Question, Trajectory
 from longtrace.store import Stage, fingerprint, read_records
-from longtrace.trajectories.agent import Agent, exact, policy
+from longtrace.trajectories.agent import Agent, policy
+from longtrace.trajectories.config import Config
+from longtrace.trajectories.grade import exact
+from longtrace.trajectories.model_agent import ModelRunner, until_out
+from longtrace.trajectories.rehearsal import estimate
 from longtrace.trajectories.tools import Tools
-
-
-class Config(BaseConfig):
-    """A search agent's attempts at the questions."""
-
-    attempts: int = Field(default=3, ge=1)
-    """Attempts at a question. The first is the widest; later ones are tighter, and some fail."""
-    k: int = Field(default=20, ge=1)
-    """Results a search lists."""
 
 
 class Runner:
@@ -84,12 +80,19 @@ def run(config: Config, options: Options) -> Result:
     total = len(questions) * config.attempts
     if options.dry_run:
         line = f"would make {config.attempts} attempts at each of {len(questions):,} questions"
-        return Result(json={"questions": len(questions), "trajectories": total}, text=[line])
+        facts: dict[str, Any] = {"questions": len(questions), "trajectories": total}
+        if config.agent == "llm":
+            found = estimate(config, Corpus.open(source), questions, options.run / "trajectories")
+            return Result(json={**facts, **found.json}, text=[line, *found.text])
+        return Result(json=facts, text=[line])
     folder = options.run / "trajectories"
     identity = {**config.identity(), "questions": len(questions)}
     with Stage(folder, identity, inputs, fresh=options.fresh) as stage:
         if not stage.complete:
-            _work(stage, config, source, questions, options.workers)
+            if config.agent == "llm":
+                asyncio.run(_work_with_model(stage, config, options.run, questions))
+            else:
+                _work(stage, config, source, questions, options.workers)
             stage.finish(**_summary(folder / "data.jsonl"))
     return _result(folder, stage.meta, options.run)
 
@@ -108,6 +111,30 @@ def _work(
         for trajectory in made:
             stage.accept(trajectory)
             advance_to(stage.done)
+
+
+async def _work_with_model(
+    stage: Stage, config: Config, folder: Path, questions: list[Question]
+) -> None:
+    """Attempts under way at once on one event loop, written in order."""
+    units = list(itertools.product(questions, range(config.attempts)))
+    corpus = Corpus.open(folder / "corpus")
+    async with AsyncExitStack() as open_clients:
+        llm = await open_clients.enter_async_context(
+            LLM(config, folder / "cache" / "trajectories.sqlite")
+        )
+        judge = None
+        if config.judge.base_url:
+            judge = await open_clients.enter_async_context(
+                LLM(config.judge, folder / "cache" / "judge.sqlite")
+            )
+        runner = ModelRunner(corpus, config, llm, judge)
+        made = in_order(runner.attempt, units[stage.done :], ahead=config.concurrency)
+        with progress("trajectories", len(units)) as advance_to:
+            async with aclosing(made):
+                async for trajectory in until_out(made):
+                    stage.accept(trajectory)
+                    advance_to(stage.done)
 
 
 def _summary(path: Path) -> dict[str, Any]:
