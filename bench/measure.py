@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-_POLL_S = 0.1
+_POLL_S = 0.5
 
 
 class Usage(NamedTuple):

@@ -2,7 +2,7 @@
 
 Names and texts are normalised to words; a name is found where the hash of as many words equals its
 own. All words of a batch of texts are looked at together in numpy: those that begin no name fall
-out at once, the others are extended word by word. A name costs about 20 bytes, kept in files that
+out at once, the others are extended word by word. A name costs about 40 bytes, kept in files that
 the processes share, so that six million names fit where an automaton would need gigabytes.
 """
 
@@ -42,10 +42,10 @@ class NameTable(NamedTuple):
     """[p + 1] where each name's owners begin."""
     owners: Ids
     """[o] documents with that name, ascending."""
-    prefixes: Hashes
-    """Hashes of the first words of longer names, ascending."""
     acronyms: npt.NDArray[np.bool_]
     """[p] names of two or three capitals, which must be met in capitals (`text.capitals`)."""
+    flags: npt.NDArray[np.uint8]
+    """[2^b] whether a name or a beginning of one may have a hash with those b high bits."""
 
     def save(self, folder: Path) -> None:
         """Write the arrays below `folder`."""
@@ -126,13 +126,24 @@ def _table(part: _Part) -> NameTable:
     new = np.ones(len(hashes), np.bool_)
     new[1:] = (hashes[1:] != hashes[:-1]) | (owners[1:] != owners[:-1])
     first = np.unique(hashes[new], return_index=True)[1]
+    prefixes = np.unique(part.prefixes)
     return NameTable(
         hashes=unique,
         first=np.append(first, int(new.sum())),
         owners=owners[new],
-        prefixes=np.unique(part.prefixes),
         acronyms=acronyms,
+        flags=_flags(unique, prefixes),
     )
+
+
+def _flags(names: Hashes, prefixes: Hashes) -> npt.NDArray[np.uint8]:
+    """A table with about a tenth of its places taken, looked at before any search for a hash."""
+    bits = max(16, (8 * (len(names) + len(prefixes))).bit_length())
+    flags = np.zeros(1 << bits, np.uint8)
+    shift = np.uint64(64 - bits)
+    flags[prefixes >> shift] |= _PREFIX
+    flags[names >> shift] |= _NAME
+    return flags
 
 
 def _prefixes(needle: str) -> list[str]:
@@ -147,11 +158,7 @@ class NameScanner:
     def __init__(self, table: NameTable) -> None:
         self._table = table
         self._roller = Roller()
-        bits = max(16, int(32 * (len(table.hashes) + len(table.prefixes)) - 1).bit_length())
-        self._shift = np.uint64(64 - min(bits, 28))
-        self._flags = np.zeros(1 << min(bits, 28), np.uint8)
-        self._flags[table.prefixes >> self._shift] |= _PREFIX
-        self._flags[table.hashes >> self._shift] |= _NAME
+        self._shift = np.uint64(65 - len(table.flags).bit_length())
 
     def scan(self, texts: Sequence[str], *, links: bool) -> tuple[Pairs, Pairs]:
         """Names in `texts`, as whole words.
@@ -198,7 +205,7 @@ class NameScanner:
         count = 1
         while len(alive):
             hashes = mix((end[alive + (count - 1)] - begin[alive]) * factor[alive])
-            flags = self._flags[hashes >> self._shift]
+            flags = self._table.flags[hashes >> self._shift]
             likely = np.flatnonzero(flags & _NAME)
             name = places(self._table.hashes, hashes[likely])
             found.append((alive[likely][name >= 0], name[name >= 0], count))
