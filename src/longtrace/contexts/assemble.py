@@ -45,11 +45,10 @@ class Rejected(NamedTuple):
     """The smallest budget that holds the gold documents; None if that is not the reason."""
 
 
-class Packed(NamedTuple):
-    """Passages of one try."""
+class Chosen(NamedTuple):
+    """Passages of one try, in prompt order, with estimated counts."""
 
     passages: tuple[Passage, ...]
-    counted: Counted
     exhausted: bool
     proofs: tuple[Proof, ...]
 
@@ -86,23 +85,24 @@ def assemble(plan: Plan, bench: Bench, memory: Memory | None = None) -> Context 
     memory = {} if memory is None else memory
     budget = plan.budget_tokens
     reserve = budget // 1000
-    best: Packed | None = None
+    best: tuple[Chosen, Counted] | None = None
     target = budget - reserve
     for _ in range(_TRIES):
-        made = _pack(plan, bench, target, memory)
+        made = choose(plan, bench, target)
         if made is None:
             break
-        total = made.counted.total
-        if total <= budget and (best is None or total > best.counted.total):
-            best = made
-        if total <= budget and (made.exhausted or total >= FULL * budget):
+        counted = _count(plan, made.passages, bench, memory)
+        if counted.total <= budget and (best is None or counted.total > best[1].total):
+            best = made, counted
+        if counted.total <= budget and (made.exhausted or counted.total >= FULL * budget):
             break
-        target += budget - reserve - total
+        target += budget - reserve - counted.total
     if best is None:
-        best = _gold_only(plan, bench, memory)
-        if best.counted.total > budget:
-            return Rejected(GOLD_EXCEEDS, best.counted.total)
-    return _context(plan, bench, best)
+        alone = _gold_only(plan, bench)
+        best = alone, _count(plan, alone.passages, bench, memory)
+        if best[1].total > budget:
+            return Rejected(GOLD_EXCEEDS, best[1].total)
+    return _context(plan, bench, *best)
 
 
 def gold_tokens(question: Question, form: Form, bench: Bench) -> int:
@@ -116,7 +116,7 @@ def gold_tokens(question: Question, form: Form, bench: Bench) -> int:
     return render.count(parts, question.text, bench.tokens, form.phrasing).total
 
 
-def _pack(plan: Plan, bench: Bench, target_tokens: int, memory: Memory) -> Packed | None:
+def choose(plan: Plan, bench: Bench, target_tokens: int) -> Chosen | None:
     """Passages for about `target_tokens` of prompt; None if gold alone seems to need more."""
     tokens, cut = bench.counts.in_layout(plan.form.layout, plan.budget_tokens // 250)
     around = bench.tokens.count(render.prompt([], plan.question.text, plan.form.phrasing))
@@ -145,15 +145,14 @@ def _pack(plan: Plan, bench: Bench, target_tokens: int, memory: Memory) -> Packe
     exhausted = len(packed) == len(chosen.tiers) and all(p.chars is None for p in packed)
     noted = _notes(packed, plan, bench.source)
     passages = tuple(bench.source.units.passage(passage) for passage in packed)
-    counted = _count(plan, passages, bench, memory)
-    return Packed(passages, counted, exhausted, (*chosen.proofs, *noted))
+    return Chosen(passages, exhausted, (*chosen.proofs, *noted))
 
 
-def _gold_only(plan: Plan, bench: Bench, memory: Memory) -> Packed:
+def _gold_only(plan: Plan, bench: Bench) -> Chosen:
     names = dict.fromkeys(gold_units(plan.question, bench.source), Tier.GOLD)
     packed = pack(names, dict.fromkeys(names, 0), budget_tokens=0, rng=plan.rng("order"))
     passages = tuple(bench.source.units.passage(passage) for passage in packed)
-    return Packed(passages, _count(plan, passages, bench, memory), False, ())
+    return Chosen(passages, False, ())
 
 
 def _notes(packed: Sequence[Passage], plan: Plan, source: Source) -> list[Proof]:
@@ -175,10 +174,10 @@ def _count(plan: Plan, passages: tuple[Passage, ...], bench: Bench, memory: Memo
     return memory[key]
 
 
-def _context(plan: Plan, bench: Bench, packed: Packed) -> Context:
+def _context(plan: Plan, bench: Bench, chosen: Chosen, counted: Counted) -> Context:
     exact = tuple(
         passage.model_copy(update={"tokens": n})
-        for passage, n in zip(packed.passages, packed.counted.passages, strict=True)
+        for passage, n in zip(chosen.passages, counted.passages, strict=True)
     )
     kept = [(p.doc, p.start, p.chars) for p in exact]
     fingerprint = bench.tokens.fingerprint
@@ -187,13 +186,13 @@ def _context(plan: Plan, bench: Bench, packed: Packed) -> Context:
         id=content_id(*identity, *plan.form, kept),
         question_id=plan.question.id,
         passages=exact,
-        tokens=packed.counted.total,
+        tokens=counted.total,
         budget_tokens=plan.budget_tokens,
         tokenizer=fingerprint,
         strategy=plan.strategy,
         seed=plan.seed,
         phrasing=plan.form.phrasing,
         layout=plan.form.layout,
-        exhausted=packed.exhausted,
-        certificate=packed.proofs,
+        exhausted=chosen.exhausted,
+        certificate=chosen.proofs,
     )

@@ -18,7 +18,7 @@ from longtrace.config import Config as StageConfig
 from longtrace.contexts import overlap_text
 from longtrace.contexts.figures import figures
 from longtrace.corpus.stage import Config as CorpusConfig
-from longtrace.questions.stage import Config as QuestionsConfig
+from longtrace.questions.config import Config as QuestionsConfig
 from longtrace.records import Context
 from longtrace.store import read_json, read_records
 from longtrace.trajectories.stage import Config as TrajectoriesConfig

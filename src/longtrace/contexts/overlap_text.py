@@ -19,7 +19,10 @@ ROWS = {"near_miss": "NEAR", "read": "READ", "seen": "SEEN", OTHERS: "others"}
 
 def text(table: Mapping[str, Any]) -> list[RenderableType]:
     """The table of `measure` for people, in percent."""
-    title = f"share of distractors that hold a gold entity, of {table['questions']:,} questions"
+    title = (
+        f"share of distractors that hold a gold entity: {table['questions']:,} questions, "
+        f"{table['budget_tokens']:,} tokens"
+    )
     columns = Table(title=title, title_justify="left", box=SIMPLE)
     for heading in ("strategy", "tier"):
         columns.add_column(heading, no_wrap=True)

@@ -238,10 +238,10 @@ def _summary(folder: Path, strategies: tuple[Strategy, ...]) -> dict[str, Any]:
 
 def _result(meta: Mapping[str, Any], table: dict[str, Any], run: Path) -> Result:
     dropped = ", ".join(f"{n} {reason}" for reason, n in meta["rejected"].items())
-    config = meta["config"]
-    budget = " or ".join(f"{rung:,}" for rung in config["ladder"] or [config["budget_tokens"]])
+    ladder, budget = meta["config"]["ladder"], f"{meta['config']['budget_tokens']:,}"
+    rungs = f" on {len(ladder)} rungs from {ladder[0]:,}" if ladder else ""
     lines = [
-        f"{meta['count']:,} contexts a strategy of at most {budget} tokens"
+        f"{meta['count']:,} contexts a strategy of at most {budget} tokens{rungs}"
         + (f"; left out: {dropped}" if dropped else "")
     ]
     name = "tiered" if "tiered" in meta["strategies"] else list(meta["strategies"])[-1]
