@@ -333,7 +333,7 @@ def test_stopping_early_cancels_what_is_under_way() -> None:
         results = in_order(one, range(1000), ahead=10)
         async for n in results:
             if n == 5:
-                await results.aclose()  # type: ignore[attr-defined]
+                await results.aclose()
                 break
         return llm.spent.requests
 

@@ -25,6 +25,7 @@ from longtrace.questions.make import Made, Maker, ModelMaker
 from longtrace.records import Question
 from longtrace.store import Stage, fingerprint, read_records
 
+__all__ = ["Config", "run"]
 DUPLICATE = "same documents as an earlier question"
 
 

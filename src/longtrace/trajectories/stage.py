@@ -31,6 +31,8 @@ from longtrace.trajectories.model_agent import ModelRunner, until_out
 from longtrace.trajectories.rehearsal import estimate
 from longtrace.trajectories.tools import Tools
 
+__all__ = ["Config", "run"]
+
 
 class Runner:
     """Makes attempts at questions over one corpus."""
