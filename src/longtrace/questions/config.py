@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from longtrace.errors import InputError
 from longtrace.llm import Endpoint
 from longtrace.questions.clues import MAX_HOPS
+from longtrace.questions.model_check import Check
 
 
 class Config(Endpoint):
@@ -33,19 +37,42 @@ class Config(Endpoint):
     """Who writes: rules (masked clues), or the model; where its drafts fail, rules again."""
     max_tokens: int = Field(default=600, ge=64)
     """Longest reply of the model."""
+    checks: tuple[Check, ...] = ()
+    """What a model must confirm: closed-book (it fails without documents), gold-only (it succeeds
+    with the walk's documents), necessity (it fails when any one of them is missing)."""
+    check_chars: int = Field(default=6000, ge=200)
+    """Characters of a document that these checks show, around the sentence that is needed."""
+    lint: bool = False
+    """Drop questions whose rubric has an entity that cannot be matched fairly; collect aliases."""
+    near_duplicates: float | None = Field(default=None, gt=0, le=1)
+    """Drop questions that share this part of their word shingles with an earlier one."""
+    benchmarks: tuple[Path, ...] = ()
+    """Files of benchmark questions, or signatures of them, that no question may overlap."""
 
     @property
     def asks(self) -> bool:
         """Whether a model has a part in it."""
-        return "llm" in (self.select, self.writer)
+        return "llm" in (self.select, self.writer) or bool(self.checks)
 
     def identity(self) -> dict[str, Any]:
         """What the questions depend on: of the endpoint only if it is asked."""
         own = self.model_dump(mode="json", exclude=set(Endpoint.model_fields))
-        if not self.asks:
-            own = {key: own[key] for key in own if key not in _MODEL_KEYS}
-            return own
-        return {**own, "endpoint": Endpoint.identity(self)}
+        own["benchmarks"] = [source_hash(path) for path in self.benchmarks]
+        if self.asks:
+            return {**own, "endpoint": Endpoint.identity(self)}
+        return {key: value for key, value in own.items() if key not in _MODEL_KEYS}
 
 
-_MODEL_KEYS = ("select", "writer", "max_tokens")
+_MODEL_KEYS = ("select", "writer", "max_tokens", "checks", "check_chars")
+
+
+def source_hash(path: Path) -> str:
+    """What a run remembers of a benchmark file: its content.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}); check --benchmarks") from None

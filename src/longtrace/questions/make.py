@@ -14,7 +14,10 @@ from longtrace.llm import LLM
 from longtrace.prompting import fill, prompt
 from longtrace.questions.clues import Weights, page_cache
 from longtrace.questions.config import Config
+from longtrace.questions.contamination import Guard
 from longtrace.questions.draft import ModelWriter
+from longtrace.questions.model_check import Checker
+from longtrace.questions.rubric import Facts, refusal, with_aliases
 from longtrace.questions.walk import CorpusWalkable, Jumps, Step, choices, record, walk
 from longtrace.questions.write import Writer
 from longtrace.records import Checked, Message, Question, Walk
@@ -30,6 +33,10 @@ class Made(NamedTuple):
     reason: str = ""
     docs: tuple[str, ...] = ()
     """Keys of the walk's documents; empty for a dead walk."""
+    detail: str = ""
+    """Where a rule says what it found: the entity, the benchmark's row."""
+    checked: Checked | None = None
+    """What a model's checks found of a question that was dropped."""
 
 
 class Maker:
@@ -44,6 +51,8 @@ class Maker:
         )
         self._jumps = Jumps(named, config.jump) if config.jump else None
         self._writer = Writer(corpus, pages, Weights(corpus.document_frequency, len(corpus)))
+        self._guard = Guard.read(config.benchmarks) if config.benchmarks else None
+        self._facts = facts(corpus)
 
     def walk(self, index: int) -> Walk | None:
         """Walk number `index` as a record; None if it is dead."""
@@ -56,7 +65,23 @@ class Maker:
         """The question of walk number `index`, or why there is none."""
         rng = _rng(self._config.seed, index)
         steps = self._steps(rng)
-        return Made(None, DEAD_WALK) if steps is None else self._write(steps, rng)
+        return Made(None, DEAD_WALK) if steps is None else self.screen(self._write(steps, rng))
+
+    def screen(self, made: Made) -> Made:
+        """`made` after the rules that look at one question alone, as far as they are wanted."""
+        question = made.question
+        if question is None:
+            return made
+        if self._config.lint:
+            refused = refusal(question, self._facts, self._config.max_mention_share)
+            if refused:
+                return Made(None, refused[0], made.docs, refused[1])
+            question = with_aliases(question, self._facts)
+        if self._guard is not None:
+            overlap = self._guard.overlap(question)
+            if overlap:
+                return Made(None, overlap[0], made.docs, overlap[1])
+        return made._replace(question=question)
 
     def _steps(self, rng: Random) -> list[Step] | None:
         return walk(self._graph, hops=self._config.hops, rng=rng, jumps=self._jumps)
@@ -77,6 +102,9 @@ class ModelMaker(Maker):
         super().__init__(corpus, config)
         self._llm = llm
         self._model_writer = ModelWriter(llm, corpus, self._pages, max_tokens=config.max_tokens)
+        self._checker = Checker(
+            llm, lambda key: corpus.text(corpus.id(key)), config.checks, config.check_chars
+        )
 
     async def make_async(self, index: int) -> Made:
         """The question of walk number `index`, or why there is none.
@@ -84,6 +112,23 @@ class ModelMaker(Maker):
         Raises:
             LLMError: the endpoint failed or the budget is used up.
         """
+        made = self.screen(await self._drafted(index))
+        return await self.checked(made) if self._config.checks else made
+
+    async def checked(self, made: Made) -> Made:
+        """`made` after the checks by a model.
+
+        Raises:
+            BudgetError: the budget is used up.
+        """
+        if made.question is None:
+            return made
+        question, reason = await self._checker.check(made.question)
+        if reason is None:
+            return made._replace(question=question)
+        return Made(None, reason, made.docs, question.text, question.checked)
+
+    async def _drafted(self, index: int) -> Made:
         rng = _rng(self._config.seed, index)
         by_model = self._config.select == "llm"
         steps = await self._chosen(rng) if by_model else self._steps(rng)
@@ -133,3 +178,18 @@ class ModelMaker(Maker):
 
 def _rng(seed: int, index: int) -> Random:
     return Random(f"{seed}-{index}")
+
+
+def facts(corpus: Corpus) -> Facts:
+    """What the rubric linter must know of a corpus."""
+
+    def known_names(key: str) -> tuple[str, ...]:
+        doc = corpus.id(key)
+        return (corpus.title(doc), *corpus.aliases(doc))
+
+    return Facts(
+        documents=len(corpus),
+        frequency=corpus.document_frequency,
+        mentions=lambda key: int(corpus.mention_counts[corpus.id(key)]),
+        names=known_names,
+    )

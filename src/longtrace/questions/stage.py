@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
@@ -22,11 +23,13 @@ from longtrace.llm import LLM, in_order
 from longtrace.parallel import ordered_map, progress
 from longtrace.questions.config import Config
 from longtrace.questions.make import Made, Maker, ModelMaker
-from longtrace.records import Question
+from longtrace.questions.similar import Near
+from longtrace.records import Checked, Question
 from longtrace.store import Stage, fingerprint, read_records
 
 __all__ = ["Config", "run"]
 DUPLICATE = "same documents as an earlier question"
+NEAR_DUPLICATE = "much like an earlier question"
 
 
 _worker: list[Maker] = []
@@ -66,13 +69,17 @@ def run(config: Config, options: Options) -> Result:
                     _work(stage, config, source, count, walks, options.workers)
             if not stage.accepted:
                 raise LongtraceError(_nothing(stage, config))
-            by = {"written": _written(folder / "data.jsonl")} if config.asks else {}
+            by: dict[str, Any] = {}
+            if config.asks:
+                by["written"] = _written(folder / "data.jsonl")
+            if config.checks:
+                by["unknown"] = _unknown(folder / "data.jsonl", config)
             stage.finish(walks=stage.done, wanted=count, **by)
     return _result(folder, stage, options.run)
 
 
 def _work(stage: Stage, config: Config, source: Path, count: int, walks: int, workers: int) -> None:
-    known = _known(stage)
+    known = Known(stage, config.near_duplicates)
     made: Iterator[Made] = ordered_map(
         _make, range(stage.done, walks), workers=workers, setup=_setup, setup_args=(source, config)
     )
@@ -88,7 +95,7 @@ async def _work_with_model(
     stage: Stage, config: Config, options: Options, count: int, walks: int
 ) -> None:
     """The same with a model: walks under way at once on one event loop, taken in order."""
-    known = _known(stage)
+    known = Known(stage, config.near_duplicates)
     corpus = Corpus.open(options.run / "corpus")
     async with LLM(config, options.run / "cache" / "questions.sqlite") as llm:
         maker = ModelMaker(corpus, config, llm)
@@ -103,19 +110,44 @@ async def _work_with_model(
                         break
 
 
-def _known(stage: Stage) -> set[tuple[str, ...]]:
-    rows = read_records(stage.folder / "data.jsonl", Question)
-    return {tuple(hop.doc for hop in row.hops) for row in rows}
+class Known:
+    """What has been accepted so far, against repeating it."""
+
+    def __init__(self, stage: Stage, near_duplicates: float | None) -> None:
+        self._docs: set[tuple[str, ...]] = set()
+        self._near = Near(near_duplicates) if near_duplicates else None
+        for row in read_records(stage.folder / "data.jsonl", Question):
+            self.add(row)
+
+    def add(self, question: Question) -> None:
+        """Remember an accepted question."""
+        self._docs.add(tuple(hop.doc for hop in question.hops))
+        if self._near is not None:
+            self._near.add(question)
+
+    def repeats(self, question: Question) -> tuple[str, str] | None:
+        """Why a question repeats an earlier one, and which; None if it does not."""
+        if tuple(hop.doc for hop in question.hops) in self._docs:
+            return DUPLICATE, ""
+        like = self._near.like(question) if self._near is not None else None
+        return (NEAR_DUPLICATE, like) if like else None
 
 
-def _take(stage: Stage, made: Made, known: set[tuple[str, ...]]) -> None:
-    if made.question is None:
-        stage.reject(stage.done, made.reason, docs=made.docs)
-    elif made.docs in known:
-        stage.reject(stage.done, DUPLICATE, docs=made.docs)
-    else:
-        known.add(made.docs)
-        stage.accept(made.question)
+def _take(stage: Stage, made: Made, known: Known) -> None:
+    question, reason, found = made.question, made.reason, made.detail
+    if question is not None:
+        repeated = known.repeats(question)
+        if repeated is None:
+            known.add(question)
+            stage.accept(question)
+            return
+        reason, found = repeated
+    detail: dict[str, Any] = {"docs": made.docs}
+    if found:
+        detail["detail"] = found
+    if made.checked is not None:
+        detail["checked"] = made.checked.model_dump(mode="json")
+    stage.reject(stage.done, reason, **detail)
 
 
 def _written(path: Path) -> dict[str, int]:
@@ -128,6 +160,17 @@ def _written(path: Path) -> dict[str, int]:
         else:
             counts["offline, in its place" if refused else "offline"] += 1
     return dict(sorted(counts.items()))
+
+
+def _unknown(path: Path, config: Config) -> dict[str, int]:
+    """How many questions each check could not judge, because the endpoint failed."""
+    rows = [row.checked or Checked() for row in read_records(path, Question)]
+    counts = {
+        "closed-book": sum(row.closed_book is None for row in rows),
+        "gold-only": sum(row.gold_only is None for row in rows),
+        "necessity": sum(None in row.without for row in rows),
+    }
+    return {check: counts[check] for check in config.checks}
 
 
 def _nothing(stage: Stage, config: Config) -> str:
