@@ -15,7 +15,7 @@ from longtrace.contexts.strategies import STRATEGIES, Rules
 from longtrace.contexts.work import Setting, open_bench
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import InputError, RunFolderError
-from longtrace.records import Context, Tier
+from longtrace.records import Context, Question, Tier
 from longtrace.store import read_json, read_records
 from longtrace.tokens import Tokens, load
 
@@ -227,6 +227,28 @@ def test_the_certificate_names_the_place_of_every_answer_in_a_distractor(packed:
                 if passage.tier is not Tier.GOLD:
                     assert (asked.answer in text) == (passage.doc in named)
     assert contexts(packed, "tiered")[0].answer_bearing == ("d31",)
+
+
+def test_a_passage_that_names_what_follows_stands_in_for_lost_evidence_and_else_nothing_does(
+    fresh_run: Path,
+) -> None:
+    path = fresh_run / "questions" / "data.jsonl"
+    lines = [Question.model_validate_json(line) for line in path.read_bytes().splitlines()]
+    for n, lost in ((0, ("Reworded.",)), (1, ("Reworded.",))):
+        hops = tuple(hop.model_copy(update={"evidence": lost}) for hop in lines[n].hops)
+        answer = lines[n].answer if n == 0 else "Nowhere to be found"
+        lines[n] = lines[n].model_copy(update={"hops": hops, "answer": answer})
+    path.write_text("".join(f"{line.model_dump_json()}\n" for line in lines))
+    config = Config(budget_tokens=BUDGET, strategy="tiered", unit="passage", passage_chars=600)
+    run(config, Options(run=fresh_run, workers=1))
+    made = {c.question_id: c for c in contexts(fresh_run, "tiered")}
+    assert set(made) == {"q0", "q2", "q3", "q4"}
+    corpus = Corpus.open(fresh_run / "corpus")
+    gold = {p.doc: p for p in made["q0"].passages if p.tier is Tier.GOLD}
+    for doc, follows in (("d00", name(1)), ("d01", name(2)), ("d02", "AnswernameC")):
+        assert follows in gold[doc].part(corpus.text(corpus.id(doc)))
+    meta = read_json(fresh_run / "contexts" / "tiered" / "meta.json")
+    assert meta["rejected"]["no passage of a gold document leads on"] == 1
 
 
 def test_a_ladder_with_promotion_is_refused(fresh_run: Path) -> None:

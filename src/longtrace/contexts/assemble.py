@@ -12,6 +12,7 @@ from longtrace.contexts.pack import pack
 from longtrace.contexts.render import Counted, Form
 from longtrace.contexts.strategies import (
     ORDER,
+    NoGoldPassageError,
     Rules,
     Source,
     Strategy,
@@ -22,6 +23,7 @@ from longtrace.records import Context, Passage, Proof, Question, Tier, Trajector
 from longtrace.tokens import Tokens
 
 GOLD_EXCEEDS = "gold exceeds budget"
+NO_GOLD_PASSAGE = "no passage of a gold document leads on"
 FULL = 0.99
 """A context with fewer tokens than this share of its budget is packed again, if it can be."""
 _TRIES = 4
@@ -83,6 +85,13 @@ def assemble(plan: Plan, bench: Bench, memory: Memory | None = None) -> Context 
     more to pack, packing is repeated for as many tokens less or more.
     """
     memory = {} if memory is None else memory
+    try:
+        return _assemble(plan, bench, memory)
+    except NoGoldPassageError:
+        return Rejected(NO_GOLD_PASSAGE)
+
+
+def _assemble(plan: Plan, bench: Bench, memory: Memory) -> Context | Rejected:
     budget = plan.budget_tokens
     reserve = budget // 1000
     best: tuple[Chosen, Counted] | None = None
@@ -105,13 +114,18 @@ def assemble(plan: Plan, bench: Bench, memory: Memory | None = None) -> Context 
     return _context(plan, bench, *best)
 
 
-def gold_tokens(question: Question, form: Form, bench: Bench) -> int:
-    """Tokens of the prompt with the gold units alone: the smallest budget that would do."""
+def gold_tokens(question: Question, form: Form, bench: Bench) -> int | None:
+    """Tokens of the prompt with the gold units alone: the smallest budget that would do.
+
+    None if a gold document has no passage that leads on.
+    """
     corpus = bench.source.corpus
-    passages = [
-        bench.source.units.passage(Passage(doc=name, tier=Tier.GOLD, tokens=0))
-        for name in gold_units(question, bench.source)
-    ]
+    try:
+        names = gold_units(question, bench.source)
+    except NoGoldPassageError:
+        return None
+    units = bench.source.units
+    passages = [units.passage(Passage(doc=name, tier=Tier.GOLD, tokens=0)) for name in names]
     parts = render.sections(passages, corpus, form.layout)
     return render.count(parts, question.text, bench.tokens, form.phrasing).total
 

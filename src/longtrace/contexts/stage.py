@@ -160,14 +160,22 @@ def _require_room(config: Config, options: Options, found: Solved, tokens: Token
     Raises:
         InputError: none was solved, or gold alone exceeds the largest budget in every question.
     """
-    top, needs = max(config.rungs), []
+    top, attempted = max(config.rungs), False
+    needs: list[int] = []
     bench = open_bench(_setting(config, options), tokens, None)
     for question in _questions(options.run, options.limit):
         if found.attempts.get(question.id):
             form = render.form(config.prompts, config.seed, question.id)
-            needs.append(gold_tokens(question, form, bench))
-            if needs[-1] <= top:
+            needed = gold_tokens(question, form, bench)
+            if needed is not None and needed <= top:
                 return
+            attempted = True
+            needs += [] if needed is None else [needed]
+    if attempted and not needs:
+        raise InputError(
+            "--unit passage: in no solved question every gold document has a passage that leads "
+            "on; use --unit document"
+        )
     if not needs:
         raise InputError(
             f"{options.run / 'trajectories'}: no question has a correct trajectory; "

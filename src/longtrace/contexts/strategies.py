@@ -41,6 +41,10 @@ class Rules(NamedTuple):
     are none."""
 
 
+class NoGoldPassageError(Exception):
+    """No passage of a gold document leads on: the question cannot be packed in passages."""
+
+
 class Pool(NamedTuple):
     """Units that a context may be packed from."""
 
@@ -110,11 +114,23 @@ def pool(
 
 
 def gold_units(question: Question, source: Source) -> list[str]:
-    """The gold documents, or of each the passage with its evidence sentence."""
+    """The gold documents, or of each the passage with its evidence sentence.
+
+    Where the sentence is not in the document's text, the first passage that names the next entity
+    (for the last document: the answer) stands for it.
+
+    Raises:
+        NoGoldPassageError: there is none either.
+    """
     names: dict[str, None] = {}
-    for hop in question.hops:
+    follows = [(hop.entity, *hop.aliases) for hop in question.hops[1:]]
+    follows.append((question.answer, *question.answer_aliases))
+    for hop, forms in zip(question.hops, follows, strict=True):
         doc = source.corpus.id(hop.doc)
-        names.update(dict.fromkeys(source.units.holding(doc, hop.evidence)))
+        held = source.units.holding(doc, hop.evidence) or source.units.naming(doc, forms)
+        if not held:
+            raise NoGoldPassageError(hop.doc)
+        names.update(dict.fromkeys(held))
     return list(names)
 
 

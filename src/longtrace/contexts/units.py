@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
 
 from longtrace.records import Passage
-from longtrace.text import paragraphs
+from longtrace.text import Haystack, paragraphs
 
 Kind = Literal["document", "passage"]
 PASSAGE_CHARS = 6_000
@@ -100,7 +100,7 @@ class Units:
         """Names of the units of a document in which `sentences` begin, without repeats.
 
         A sentence is looked for whatever the white space between its words; one that is not found
-        is passed over, and where none is found the first unit stands for the document.
+        is passed over. A whole document holds whatever is asked for.
         """
         names = self.of(doc)
         if self.kind == "document":
@@ -109,7 +109,15 @@ class Units:
         found = (re.search(r"\s+".join(map(re.escape, s.split())), text) for s in sentences if s)
         places = (match.start() for match in found if match)
         held = {sum(start <= place for start in starts) - 1 for place in places}
-        return [names[max(0, number)] for number in sorted(held or {0})]
+        return [names[max(0, number)] for number in sorted(held)]
+
+    def naming(self, doc: int, forms: Sequence[str]) -> list[str]:
+        """The first unit of a document in whose text one of `forms` stands; empty if none."""
+        for name in self.of(doc):
+            text = Haystack(self.text(self.unit(name)))
+            if any(text.holds(form) for form in forms):
+                return [name]
+        return []
 
     def _spans(self, doc: int) -> list[tuple[int, int]]:
         return split(self.texts.text(doc), self._chars)
