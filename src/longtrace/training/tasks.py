@@ -143,14 +143,22 @@ class FactLibrary:
         return self._leaves.get(node, ())
 
 
-def task(library: FactLibrary, *, hops: int, seed: int, index: int) -> Task | str:
-    """Task number `index`, or why there is none; depends on (seed, index) and the library alone.
+def task(
+    library: FactLibrary,
+    *,
+    hops: int,
+    seed: int,
+    index: int,
+    facts_range: tuple[int, int] = FACTS_RANGE,
+) -> Task | str:
+    """Task number `index`, or why there is none; depends on the arguments and the library alone.
 
     Args:
         library: the facts.
         hops: relations in the question, the leaf relation included; at least 2.
         seed: of the run.
         index: number of the task.
+        facts_range: fewest and most facts of a context, gold included.
     """
     rng = Random(f"{seed}-{index}")
     gold = _gold(library, hops, rng)
@@ -162,12 +170,12 @@ def task(library: FactLibrary, *, hops: int, seed: int, index: int) -> Task | st
     attempt = look_up(library, name, chain[0], relations, answer=chain[-1])
     if not attempt.correct:
         return "never solved"
-    budget_tokens = FACT_TOKENS * rng.randint(*FACTS_RANGE)
+    budget_tokens = FACT_TOKENS * rng.randint(*facts_range)
     tier_of = tiers([attempt], [library.key(n) for n in gold])
     passages = pack(
         tier_of, dict.fromkeys(tier_of, FACT_TOKENS), budget_tokens=budget_tokens, rng=rng
     )
-    if len(passages) < FACTS_RANGE[0]:
+    if len(passages) < facts_range[0]:
         return "too few distractors"
     packed = tuple(_packed(library, passage.doc, passage.tier) for passage in passages)
     return Task(
@@ -176,7 +184,7 @@ def task(library: FactLibrary, *, hops: int, seed: int, index: int) -> Task | st
         relations=relations,
         chain=chain,
         facts=packed,
-        names=_draw_names(packed, rng),
+        names=draw_names(packed, rng),
         trajectory=attempt,
     )
 
@@ -210,7 +218,7 @@ def look_up(
 
 def anonymise(task: Task, rng: Random) -> Anonymised:
     """`task` under a fresh drawing of names, its facts in a fresh order."""
-    drawn = _renamed(task, _draw_names(task.facts, rng))
+    drawn = _renamed(task, draw_names(task.facts, rng))
     facts = list(drawn.facts)
     rng.shuffle(facts)
     return drawn._replace(facts=tuple(facts))
@@ -250,7 +258,7 @@ def _renamed(task: Task, names: Mapping[str, str]) -> Anonymised:
     return Anonymised(facts, task.relations, tuple(names[name] for name in task.chain))
 
 
-def _draw_names(facts: Iterable[PackedFact], rng: Random) -> dict[str, str]:
+def draw_names(facts: Iterable[PackedFact], rng: Random) -> dict[str, str]:
     """A different anonymous name for every name in the facts."""
     real = dict.fromkeys(name for fact in facts for name in (fact.subject, fact.object))
     drawn = rng.sample(range(NAMES), len(real))

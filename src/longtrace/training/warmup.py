@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from random import Random
 from statistics import fmean
@@ -30,9 +30,11 @@ _WINDOW = 20
 _ASKED_AGAIN = 16
 _QUESTIONS = 5
 _CHECKED = 200
+_SPRAYED = (8, 14)
 
-Style = Literal["full", "cut", "jump"]
-"""All steps; the first steps and then the answer; only the last relation and the answer."""
+Style = Literal["full", "cut", "jump", "spray"]
+"""All steps; the first steps and then the answer; only the last relation and the answer; many names
+of the context and one of them as the answer, right by chance only."""
 Tokens = tuple[list[int], list[int]]
 """Token ids and, at the same places, what is to be predicted (`_IGNORED`: nothing)."""
 Batch = tuple[Any, Any]
@@ -131,17 +133,40 @@ def warm_start(
     )
 
 
+def mix(
+    model: Any, tasks: Sequence[Task], styles: Mapping[Style, float], *, seed: int, plan: Plan
+) -> StageReport:
+    """Teach `model` to answer `tasks` in `styles`, each with its share of the responses."""
+    batch = partial(_mixed_batch, tasks, Random(f"mixed-{seed}"), styles)
+    steps, accuracy = _train(model, plan, lambda _: batch(), lambda _: None)
+    return StageReport(stage=plan.stage, steps=steps, accuracy=accuracy, needed=plan.needed)
+
+
+def mostly_skipping(full_share: float) -> dict[Style, float]:
+    """The mix in which `full_share` shows every step and three of four others only jump."""
+    rest = (1 - full_share) / 4
+    return {"full": full_share, "cut": rest, "jump": 3 * rest}
+
+
 def total_steps() -> int:
     """The most steps one attempt takes."""
     return sum(plan.steps for plan in PLAN)
 
 
 def response(drawn: Anonymised, style: Style, rng: Random) -> str:
-    """The right answer to a task, with more or fewer of its steps written out before it."""
+    """An answer to a task, with more or fewer steps before it; right unless it is a `spray`."""
+    if style == "spray":
+        return _sprayed(drawn, rng)
     shown = {"full": len(drawn.relations), "cut": 0, "jump": 0}[style]
     if style == "cut":
         shown = rng.randint(1, len(drawn.relations) - 1)
     return _written(drawn.chain, drawn.relations, shown)
+
+
+def _sprayed(drawn: Anonymised, rng: Random) -> str:
+    names = sorted({name for fact in drawn.facts for name in (fact[0], fact[2])})
+    named = rng.sample(names, rng.randint(*_SPRAYED))
+    return " ".join([*named, "\n", ANSWER, rng.choice(named)])
 
 
 def _written(chain: Sequence[str], relations: Sequence[str], shown: int) -> str:
@@ -165,7 +190,7 @@ def _attempt(
     makers: dict[str, Callable[[Random, int], Batch]] = {
         "lookup": lambda rng, step: _lookup_batch(tasks, rng, step),
         "chains": lambda rng, _: _chain_batch(tasks, rng),
-        "mixed": lambda rng, _: _mixed_batch(tasks, rng, full_share),
+        "mixed": lambda rng, _: _mixed_batch(tasks, rng, mostly_skipping(full_share)),
     }
     model, reports, done = build_model(seed), list[StageReport](), 0
     for plan in plans:
@@ -254,14 +279,12 @@ def _chain_batch(tasks: Sequence[Task], rng: Random) -> Batch:
     return _padded(rows)
 
 
-def _mixed_batch(tasks: Sequence[Task], rng: Random, full_share: float) -> Batch:
+def _mixed_batch(tasks: Sequence[Task], rng: Random, styles: Mapping[Style, float]) -> Batch:
     """One question a context, answered in one of the styles."""
     words, rows = vocabulary(), list[Tokens]()
-    rest = (1 - full_share) / 4
     for _ in range(_BATCH):
         drawn = anonymise(rng.choice(tasks), rng)
-        styles: list[Style] = ["full", "cut", "jump"]
-        style = rng.choices(styles, (full_share, rest, 3 * rest))[0]
+        style = rng.choices(list(styles), list(styles.values()))[0]
         row: Tokens = (_ids(words, f"{USER} {context(drawn.facts)} \n"), [])
         row[1].extend([_IGNORED] * len(row[0]))
         asked = question(drawn.chain[0], drawn.relations)
