@@ -89,7 +89,7 @@ def test_a_real_judge_can_be_put_to_the_test(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("openai", reason="needs longtrace[llm]")
-    with Model(lambda _: "extracted: x\nreason: y\ncorrect: yes") as model:
+    with Model(lambda _: "correct: yes") as model:
         argv = ["--judge.base-url", model.url, "--judge.model", "yes-man", "--run", str(tmp_path)]
         assert main(["score", "--attacks", "--json", *argv]) == 0
         found = json.loads(capsys.readouterr().out)

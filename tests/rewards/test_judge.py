@@ -37,7 +37,7 @@ def test_a_verdict_comes_with_its_judge_prompt_hash_and_extract() -> None:
     assert request["temperature"] == 0.0
     text = request["messages"][0]["content"]
     assert "Which city?" in text
-    assert "Reference answer: Paris" in text
+    assert "reference answer is: Paris" in text
     assert "Lutetia" in text
     assert "the city of Paris" in text
 
@@ -116,6 +116,14 @@ def test_no_verdict_is_unknown_and_never_wrong(said: Said) -> None:
         verdict = judged(model.endpoint(retries=1))
     assert verdict.correct is None
     assert verdict.problem
+
+
+def test_a_yes_to_an_answer_that_the_response_does_not_hold_is_no_verdict() -> None:
+    with Model(lambda _: YES) as model:
+        assert judged(model.endpoint(), "Answer: Lyon").correct is None
+        assert judged(model.endpoint(), "Answer: the town Paris").correct is True
+    with Model(lambda _: YES.replace("yes", "no")) as model:
+        assert judged(model.endpoint(), "Answer: Lyon").correct is False
 
 
 def test_an_exhausted_quota_is_unknown_and_ends_nothing() -> None:

@@ -19,6 +19,7 @@ from longtrace.errors import InputError
 from longtrace.llm import LLM, BudgetError, LLMError
 from longtrace.records import Message, Verdict, content_id
 from longtrace.rewards.answer import final_answer
+from longtrace.text import STOP_WORDS, normalise_name
 
 _TRIES = 3
 _ANSWER_CHARS, _TAIL_CHARS = 300, 600
@@ -108,7 +109,7 @@ class Judge:
                 return self._verdict(problem=str(error))
             said = reply.text
             read = read_verdict(said)
-            if read.correct is not None:
+            if read.correct is not None and (not read.correct or grounded(read.extracted, shown)):
                 return self._verdict(correct=read.correct, extracted=read.extracted)
         return self._verdict(
             problem=f"no verdict in {_TRIES} replies, the last of {len(said)} chars"
@@ -207,6 +208,16 @@ def read_verdict(text: str) -> Read:
     if extracted is not None and extracted.lower() in _NO_ANSWER:
         correct = False
     return Read(correct, extracted)
+
+
+def grounded(extracted: str | None, shown: str) -> bool:
+    """Whether what a judge claims to have taken out of a response can be from there.
+
+    True if a word of it that says something stands in `shown`, or if there is no such word. A weak
+    judge copies the reference answer into a wrong response; its yes is then no verdict.
+    """
+    said = set(normalise_name(extracted or "").split()) - STOP_WORDS
+    return not said or not said.isdisjoint(normalise_name(shown).split())
 
 
 def read_upstream(replies: Sequence[str]) -> bool:
