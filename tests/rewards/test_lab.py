@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +117,29 @@ def test_a_killed_judging_goes_on_without_paying_twice(
         assert 0 < first < 30
         score(capsys, *argv)
         assert len(model.requests) == 30
+
+
+def test_a_judging_killed_outright_asks_only_what_was_under_way_again(tmp_path: Path) -> None:
+    pytest.importorskip("openai", reason="needs longtrace[llm]")
+    samples = [{"response": f"Answer: the city {n} of Paris"} for n in range(60)]
+    path = write(tmp_path / "g.jsonl", {**GROUP, "samples": samples})
+    body = '{"choices": [{"message": {"content": "correct: yes"}}]}'
+    with Model(lambda _: Raw(body=body, delay_s=0.1)) as model:
+        command = [sys.executable, "-m", "longtrace.cli", "score", "--groups", path, "--json"]
+        command += ["--outcome", "judge", "--verdicts", str(tmp_path / "v")]
+        command += ["--judge.base-url", model.url, "--judge.model", "j", "--judge.concurrency", "4"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            while len(model.requests) < 20:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.kill()
+        killed_at = len(model.requests)
+        assert killed_at < 60
+        done = subprocess.run(command, capture_output=True, check=True)
+        assert len(model.requests) <= 60 + 4
+    found = json.loads(done.stdout)
+    assert found["groups"][0]["outcomes"] == [1.0] * 60
+    assert found["judging"]["usage"]["cached"] >= killed_at - 4
 
 
 def test_a_judge_must_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
