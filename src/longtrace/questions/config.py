@@ -37,6 +37,8 @@ class Config(Endpoint):
     """Who writes: rules (masked clues), or the model; where its drafts fail, rules again."""
     max_tokens: int = Field(default=600, ge=64)
     """Longest reply of the model."""
+    from_musique: Path | None = None
+    """Questions of a MuSiQue file instead of walks; the corpus must hold its paragraphs."""
     checks: tuple[Check, ...] = ()
     """What a model must confirm: closed-book (it fails without documents), gold-only (it succeeds
     with the walk's documents), necessity (it fails when any one of them is missing)."""
@@ -58,6 +60,8 @@ class Config(Endpoint):
         """What the questions depend on: of the endpoint only if it is asked."""
         own = self.model_dump(mode="json", exclude=set(Endpoint.model_fields))
         own["benchmarks"] = [source_hash(path) for path in self.benchmarks]
+        if self.from_musique is not None:
+            own["from_musique"] = source_hash(self.from_musique)
         if self.asks:
             return {**own, "endpoint": Endpoint.identity(self)}
         return {key: value for key, value in own.items() if key not in _MODEL_KEYS}
@@ -67,7 +71,7 @@ _MODEL_KEYS = ("select", "writer", "max_tokens", "checks", "check_chars")
 
 
 def source_hash(path: Path) -> str:
-    """What a run remembers of a benchmark file: its content.
+    """What a run remembers of a file it was given: its content.
 
     Raises:
         InputError: the file cannot be read.
@@ -75,4 +79,4 @@ def source_hash(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error}); check --benchmarks") from None
+        raise InputError(f"{path}: cannot be read ({error}); check the path") from None

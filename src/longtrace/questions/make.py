@@ -112,23 +112,28 @@ class ModelMaker(Maker):
         Raises:
             LLMError: the endpoint failed or the budget is used up.
         """
-        made = self.screen(await self._drafted(index))
-        return await self.checked(made) if self._config.checks else made
+        return await self.finish(await self.drafted(index))
 
-    async def checked(self, made: Made) -> Made:
-        """`made` after the checks by a model.
+    async def finish(self, made: Made) -> Made:
+        """`made` after the rules and the model's checks, as far as they are wanted.
 
         Raises:
             BudgetError: the budget is used up.
         """
-        if made.question is None:
+        made = self.screen(made)
+        if made.question is None or not self._config.checks:
             return made
         question, reason = await self._checker.check(made.question)
         if reason is None:
             return made._replace(question=question)
         return Made(None, reason, made.docs, question.text, question.checked)
 
-    async def _drafted(self, index: int) -> Made:
+    async def drafted(self, index: int) -> Made:
+        """What walk number `index` gives before rules and checks.
+
+        Raises:
+            LLMError: the endpoint failed or the budget is used up.
+        """
         rng = _rng(self._config.seed, index)
         by_model = self._config.select == "llm"
         steps = await self._chosen(rng) if by_model else self._steps(rng)

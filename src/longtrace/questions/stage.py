@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.text import Text
 
@@ -21,9 +21,11 @@ from longtrace.corpus.corpus import Corpus
 from longtrace.errors import LongtraceError
 from longtrace.llm import LLM, in_order
 from longtrace.parallel import ordered_map, progress
+from longtrace.questions import musique
 from longtrace.questions.config import Config
 from longtrace.questions.make import Made, Maker, ModelMaker
 from longtrace.questions.similar import Near
+from longtrace.questions.walk import TRIES
 from longtrace.records import Checked, Question
 from longtrace.store import Stage, fingerprint, read_records
 
@@ -55,18 +57,20 @@ def run(config: Config, options: Options) -> Result:
     count = min(config.count, options.limit or config.count)
     walks = config.max_walks or 12 * count
     if options.dry_run:
-        return Result(
-            json={"questions": count, "max_walks": walks, "hops": config.hops},
-            text=[f"would try up to {walks:,} walks of {config.hops} hops for {count:,} questions"],
-        )
+        return _dry_run(config, count, walks)
     identity = {**config.identity(), "count": count, "max_walks": walks}
     with Stage(folder, identity, inputs, fresh=options.fresh) as stage:
         if not stage.complete:
+            given = None
+            if config.from_musique is not None:
+                given = list(musique.read(config.from_musique, Corpus.open(source)))
+                walks = len(given)
             if stage.accepted < count and stage.done < walks:
+                job = _Job(stage, config, source, count, walks, given)
                 if config.asks:
-                    asyncio.run(_work_with_model(stage, config, options, count, walks))
+                    asyncio.run(_work_with_model(job, options.run / "cache" / "questions.sqlite"))
                 else:
-                    _work(stage, config, source, count, walks, options.workers)
+                    _work(job, options.workers)
             if not stage.accepted:
                 raise LongtraceError(_nothing(stage, config))
             by: dict[str, Any] = {}
@@ -78,35 +82,78 @@ def run(config: Config, options: Options) -> Result:
     return _result(folder, stage, options.run)
 
 
-def _work(stage: Stage, config: Config, source: Path, count: int, walks: int, workers: int) -> None:
+class _Job(NamedTuple):
+    """What is left to do."""
+
+    stage: Stage
+    config: Config
+    source: Path
+    wanted: int
+    walks: int
+    """Units of work: walks that may be tried, or rows that were imported."""
+    given: list[Made] | None
+    """Imported questions; None for walks."""
+
+
+def _dry_run(config: Config, count: int, walks: int) -> Result:
+    facts: dict[str, Any] = {"questions": count, "max_walks": walks, "hops": config.hops}
+    text = [f"would try up to {walks:,} walks of {config.hops} hops for {count:,} questions"]
+    if config.asks:
+        least, most = requests_per_walk(config)
+        facts |= {"requests_least": least * count, "requests_most": most * walks}
+        text.append(
+            f"{least * count:,} requests at least, {most * walks:,} if every walk needs them all; "
+            "--limit 5 in a run folder of its own shows tokens and cost"
+        )
+    return Result(json=facts, text=text)
+
+
+def requests_per_walk(config: Config) -> tuple[int, int]:
+    """Fewest and most requests to a model for one question."""
+    checks = sum(config.hops + 1 if c == "necessity" else 1 for c in config.checks)
+    select = config.hops if config.select == "llm" else 0
+    write = config.writer == "llm"
+    return select + write + checks, select * TRIES + 2 * write + checks
+
+
+def _work(job: _Job, workers: int) -> None:
+    stage, config = job.stage, job.config
     known = Known(stage, config.near_duplicates)
-    made: Iterator[Made] = ordered_map(
-        _make, range(stage.done, walks), workers=workers, setup=_setup, setup_args=(source, config)
-    )
-    with progress("questions", count) as advance_to:
+    made: Iterator[Made]
+    if job.given is not None:
+        made = map(Maker(Corpus.open(job.source), config).screen, job.given[stage.done :])
+    else:
+        todo = range(stage.done, job.walks)
+        made = ordered_map(
+            _make, todo, workers=workers, setup=_setup, setup_args=(job.source, config)
+        )
+    with progress("questions", job.wanted) as advance_to:
         for one in made:
             _take(stage, one, known)
             advance_to(stage.accepted)
-            if stage.accepted >= count:
+            if stage.accepted >= job.wanted:
                 break
 
 
-async def _work_with_model(
-    stage: Stage, config: Config, options: Options, count: int, walks: int
-) -> None:
-    """The same with a model: walks under way at once on one event loop, taken in order."""
+async def _work_with_model(job: _Job, cache: Path) -> None:
+    """The same with a model: units under way at once on one event loop, taken in order."""
+    stage, config, given = job.stage, job.config, job.given
     known = Known(stage, config.near_duplicates)
-    corpus = Corpus.open(options.run / "corpus")
-    async with LLM(config, options.run / "cache" / "questions.sqlite") as llm:
+    corpus = Corpus.open(job.source)
+    async with LLM(config, cache) as llm:
         maker = ModelMaker(corpus, config, llm)
-        ahead = min(config.concurrency, count - stage.accepted)
-        made = in_order(maker.make_async, range(stage.done, walks), ahead=ahead)
-        with progress("questions", count) as advance_to:
+
+        async def make(unit: int) -> Made:
+            return await maker.finish(given[unit] if given else await maker.drafted(unit))
+
+        ahead = min(config.concurrency, job.wanted - stage.accepted)
+        made = in_order(make, range(stage.done, job.walks), ahead=ahead)
+        with progress("questions", job.wanted) as advance_to:
             async with aclosing(made):
                 async for one in made:
                     _take(stage, one, known)
                     advance_to(stage.accepted)
-                    if stage.accepted >= count:
+                    if stage.accepted >= job.wanted:
                         break
 
 
