@@ -7,6 +7,7 @@ list of documents read, so a model with a short window can play.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,14 +20,16 @@ from longtrace.trajectories.tools import Listed, Tools
 
 ROUND = 3
 """Requests of a round."""
-SHOWN = 6
+SHOWN = 5
 """Results shown after a search."""
-SNIPPET_CHARS = 160
-EXCERPT_CHARS = 500
+SNIPPET_CHARS = 120
+EXCERPT_CHARS = 400
 """Characters shown of a document read."""
-KEPT = 6
+KEPT = 5
 """Documents read that are shown, the latest."""
 UNKNOWN = "UNKNOWN"
+_MARK = re.compile(r"\[?[A-Z]\]?")
+"""A mark of the question, which weak models give for an answer."""
 _MAY_BE_UNKNOWN = f"If they do not show it, the answer is {UNKNOWN}. "
 
 
@@ -113,7 +116,7 @@ class Scaffold:
         keys = {"sources": _choice(numbers, len(numbers)), "answer": {"type": "string"}}
         data = await self._ask(question, task, keys)
         answer = str(data.get("answer", "")).strip()
-        if not answer or UNKNOWN in answer.upper():
+        if not answer or UNKNOWN in answer.upper() or _MARK.fullmatch(answer):
             return False
         cited = [kept[int(n) - 1].key for n in data.get("sources", ()) if n in numbers]
         self._tools.answer(answer, cited)
