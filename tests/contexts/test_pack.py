@@ -115,3 +115,20 @@ def test_gold_over_the_budget_names_the_budget_that_would_do() -> None:
 def test_a_document_without_a_count_is_named() -> None:
     with pytest.raises(InputError, match="x: no token count"):
         pack({"x": Tier.READ}, {}, budget_tokens=5, rng=Random(0))
+
+
+@given(pools, st.integers(0, 300), st.integers(0, 300), st.integers(0, 9), orders)
+def test_a_larger_budget_holds_all_that_a_smaller_one_holds_in_the_same_order(
+    pool: Pool, budget: int, more: int, seed: int, order: Order
+) -> None:
+    tiers, tokens = split(pool)
+    assume(sum(n for tier, n in pool.values() if tier is Tier.GOLD) <= budget)
+    small, large = (
+        [
+            p.doc
+            for p in pack(tiers, tokens, budget_tokens=b, rng=Random(seed), order=order, cut=halve)
+        ]
+        for b in (budget, budget + more)
+    )
+    assert [doc for doc in large if doc in small] == [doc for doc in small if doc in large]
+    assert set(small) <= set(large)

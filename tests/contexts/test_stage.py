@@ -197,6 +197,33 @@ def inside(shorter: Context, longer: Context) -> bool:
     )
 
 
+def test_rendered_passages_have_exactly_the_tokens_the_rows_say(fresh_run: Path) -> None:
+    config = Config(budget_tokens=BUDGET, unit="passage", passage_chars=600, siblings="drop")
+    run(config, Options(run=fresh_run, workers=2))
+    corpus = Corpus.open(fresh_run / "corpus")
+    tokens = load(str(fresh_run / "contexts" / "tokenizer.json"))
+    for strategy in STRATEGIES:
+        for context in contexts(fresh_run, strategy):
+            asked = question(int(context.question_id[1:]))
+            assert tokens.count(render.prompt_of(context, asked.text, corpus)) == context.tokens
+            gold = {hop.doc for hop in asked.hops}
+            assert {p.doc for p in context.passages if p.tier is Tier.GOLD} == gold
+            assert not any(p.doc in gold for p in context.passages if p.tier is not Tier.GOLD)
+            spans = [(p.doc, p.start) for p in context.passages]
+            assert len(set(spans)) == len(spans)
+
+
+def test_near_miss_is_tiered_with_what_wrong_attempts_cited_in_front(packed: Path) -> None:
+    tiered = {c.question_id: c for c in contexts(packed, "tiered")}
+    for context in contexts(packed, "near-miss"):
+        near = [p.doc for p in context.passages if p.tier is Tier.NEAR_MISS]
+        same = tiered[context.question_id]
+        assert near == (["d59"] if context.question_id == "q1" else [])
+        if not near:
+            assert context.passages == same.passages
+            assert context.id != same.id
+
+
 def test_prompts_vary_from_question_to_question_and_not_from_strategy_to_strategy(
     packed: Path, fresh_run: Path
 ) -> None:
@@ -249,6 +276,12 @@ def test_a_passage_that_names_what_follows_stands_in_for_lost_evidence_and_else_
         assert follows in gold[doc].part(corpus.text(corpus.id(doc)))
     meta = read_json(fresh_run / "contexts" / "tiered" / "meta.json")
     assert meta["rejected"]["no passage of a gold document leads on"] == 1
+
+
+@pytest.mark.parametrize("rungs", [(100, 800), (1_000, 1_049)])
+def test_rungs_too_small_or_too_close_are_refused(rungs: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="every rung must be at least"):
+        Config(ladder=rungs)
 
 
 def test_a_ladder_with_promotion_is_refused(fresh_run: Path) -> None:

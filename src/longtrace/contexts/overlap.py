@@ -321,11 +321,12 @@ def _notes(table: Mapping[str, Any], trajectories: Collection[Trajectory]) -> li
             + (", so that their difference says nothing." if found["same_set"] else ".")
         )
     if any(trajectory.model == "offline" for trajectory in trajectories):
-        notes.append(
+        notes += [
             "The offline agent prefers to open results that name the entity it follows, which is "
-            "mostly a gold one: half of READ > SEEN follows from that. The table checks the "
-            "plumbing; it is no evidence about agents driven by a language model."
-        )
+            "mostly a gold one: half of READ > SEEN follows from that.",
+            "So the table checks the plumbing; it is no evidence about agents driven by a language "
+            "model.",
+        ]
     return notes
 
 

@@ -45,12 +45,17 @@ def text(table: Mapping[str, Any]) -> list[RenderableType]:
         lines.append("without other passages of gold articles:")
         lines += [f"  {_difference(pair, others[pair], table)}" for pair in pairs]
     if found := table["pool"]:
-        same = f"{100 * found['same']['mean']:.0f}" if found["same"] else "-"
         lines.append(
             f"READ and SEEN before packing: {found['tokens']:,} tokens a question, room for "
-            f"{found['room_tokens']:,}; READ {_percent(found['read'])} %, SEEN "
-            f"{_percent(found['seen'])} %; {same} % of the tiered set is in trajectory-random too"
+            f"{found['room_tokens']:,}"
         )
+        lines.append(
+            f"gold entities before packing: READ {_percent(found['read'])} %, SEEN "
+            f"{_percent(found['seen'])} %"
+        )
+        if found["same"]:
+            same = f"{100 * found['same']['mean']:.0f} %"
+            lines.append(f"{same} of the tiered set is in trajectory-random too")
     return [*lines, *(f"note: {note}" for note in table["notes"])]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, NamedTuple
@@ -31,6 +31,8 @@ from longtrace.tokens import Tokens, load, train
 TRAINING_CHARS = 8_000_000
 INPUTS = ("corpus", "questions", "trajectories")
 MIN_BUDGET_TOKENS = 256
+MIN_STEP = 1.05
+"""Rungs closer than what a cut may leave empty would not hold each other."""
 
 
 class Config(StageConfig):
@@ -66,7 +68,10 @@ class Config(StageConfig):
     def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if any(rung < MIN_BUDGET_TOKENS for rung in value):
             raise ValueError(f"every rung must be at least {MIN_BUDGET_TOKENS}")
-        return tuple(sorted(set(value)))
+        rungs = tuple(sorted(set(value)))
+        if any(longer < MIN_STEP * shorter for shorter, longer in pairwise(rungs)):
+            raise ValueError(f"every rung must be at least {MIN_STEP} times the one before")
+        return rungs
 
     @property
     def strategies(self) -> tuple[Strategy, ...]:
