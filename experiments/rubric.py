@@ -5,7 +5,7 @@ warm start that all runs with the same model seed and mix share. One folder a ru
 kept, an unfinished one is done again, so the same command continues after a kill.
 
     python experiments/rubric.py --out runs/experiment            train what is missing
-    python experiments/rubric.py --out runs/experiment --only B- A-     only arms with these prefixes
+    python experiments/rubric.py --out runs/experiment --only B- A-  only arms named so
 """
 
 from __future__ import annotations
@@ -190,8 +190,9 @@ def train(run: Run, bench: Bench) -> None:
 
     def advance(step: int) -> None:
         if step % sizes.curve_every == 0:
-            point = {kind: _measure(model, tokenizer, bench, kind, sizes) for kind in shown}
-            curve.append({"step": step, **point})
+            point: dict[str, Any] = {"step": step}
+            point |= {kind: _measure(model, tokenizer, bench, kind, sizes) for kind in shown}
+            curve.append(point)
 
     rows = dataset(example(one) for one in bench.train(arm.contexts))
     trl.train(model, tokenizer, rows, config, folder, advance=advance)

@@ -75,7 +75,7 @@ def test_the_policy_is_trained_on_what_the_chat_template_writes(tasks: list[Task
     row = example(tasks[0])
     asked = [message.model_dump() for message in row.messages]
     prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
-    tokens, targets = warmup._mixed_batch([tasks[0]], Random(0), 0.5)
+    tokens, targets = warmup._mixed_batch([tasks[0]], Random(0), warmup.mostly_skipping(0.5))
     written = tokenizer.decode(tokens[0].tolist()).split(" <|end|> ")[0]
     assert prompt.split(" ")[0] == written.split(" ")[0] == policy.USER
     start = next(place for place, token in enumerate(targets[0].tolist()) if token >= 0)

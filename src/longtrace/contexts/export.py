@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -24,6 +25,7 @@ from longtrace.config import Config as StageConfig
 from longtrace.config import Options, Result
 from longtrace.contexts import card, render
 from longtrace.contexts.card import CANARY
+from longtrace.contexts.export_engines import VERL_SCHEMA, slime_row, verl_row
 from longtrace.contexts.strategies import Strategy
 from longtrace.contexts.units import Texts
 from longtrace.corpus.corpus import Corpus
@@ -50,18 +52,24 @@ TRL_SCHEMA = pa.schema(
     ]
 )
 
+_NEXT = {
+    "trl": "longtrace train --run {}",
+    "slime": "longtrace train slime --dry-run --run {}",
+    "verl": "longtrace train verl --dry-run --run {}",
+}
+
 
 class Config(StageConfig):
     """Render contexts as rows for a trainer."""
 
-    to: Literal["trl", "longtracerl"] = "trl"
-    """Row format: TRL's prompt column, or the rows that the paper's authors published."""
+    to: Literal["trl", "slime", "verl", "longtracerl"] = "trl"
+    """Row format: a trainer's columns, or the rows that the paper's authors published."""
     strategy: Strategy = "tiered"
     """Which contexts."""
     holdout: float = Field(default=0.1, ge=0, le=0.9)
     """Share of the questions kept for evaluation, in `test`."""
     format: Literal["parquet", "jsonl"] = "parquet"
-    """File format of `trl` rows; `longtracerl` rows are always JSONL."""
+    """File format of `trl` rows; `slime` and `longtracerl` rows are JSONL, `verl` rows Parquet."""
     licence: str = ""
     """Licence of the documents, for the dataset card; the corpus's own if not given."""
     seed: int = 0
@@ -70,7 +78,8 @@ class Config(StageConfig):
     @property
     def suffix(self) -> str:
         """File name suffix of the rows."""
-        return "jsonl" if self.to == "longtracerl" else self.format
+        fixed = {"slime": "jsonl", "longtracerl": "jsonl", "verl": "parquet"}
+        return fixed.get(self.to, self.format)
 
 
 def example(context: Context, question: Question, texts: Texts) -> Example:
@@ -194,8 +203,10 @@ class JsonLines(_File):
 class Parquet(_File):
     """Rows as Parquet, in row groups of some 32 million characters of prompt."""
 
+    schema = TRL_SCHEMA
+
     def _open(self) -> None:
-        self._writer = pq.ParquetWriter(self.partial, TRL_SCHEMA, compression="zstd")
+        self._writer = pq.ParquetWriter(self.partial, self.schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
         self._chars = 0
 
@@ -208,7 +219,7 @@ class Parquet(_File):
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, TRL_SCHEMA))
+            self._writer.write_table(pa.Table.from_pylist(self._rows, self.schema))
         self._rows, self._chars = [], 0
 
     def _close(self) -> None:
@@ -216,11 +227,23 @@ class Parquet(_File):
         self._writer.close()
 
 
+class VerlParquet(Parquet):
+    """The same with the columns of verl."""
+
+    schema = VERL_SCHEMA
+
+
 ROWS: Mapping[str, Callable[[Example, Context], dict[str, Any]]] = {
     "trl": trl_row,
+    "slime": partial(slime_row, canary=CANARY),
+    "verl": partial(verl_row, canary=CANARY),
     "longtracerl": longtracerl_row,
 }
-WRITERS: Mapping[str, Callable[[Path], Writer]] = {"parquet": Parquet, "jsonl": JsonLines}
+WRITERS: Mapping[str, Callable[[Path], Writer]] = {
+    "parquet": Parquet,
+    "jsonl": JsonLines,
+    "verl": VerlParquet,
+}
 
 
 def _contexts(run: Path, strategy: str) -> tuple[Path, str]:
@@ -260,9 +283,10 @@ def _examples(run: Path, path: Path, limit: int | None) -> Iterator[tuple[Contex
 def _write(config: Config, options: Options, path: Path, total: int, folder: Path) -> Counter[str]:
     """Write every split and return its number of rows."""
     counts = Counter({"train": 0, "test": 0})
+    writer = WRITERS.get(config.to, WRITERS[config.suffix])
     with ExitStack() as files, progress("export", total) as advance_to:
         out = {
-            split: files.enter_context(WRITERS[config.suffix](folder / f"{split}.{config.suffix}"))
+            split: files.enter_context(writer(folder / f"{split}.{config.suffix}"))
             for split in counts
         }
         for context, row in _examples(options.run, path, options.limit):
@@ -322,5 +346,5 @@ def run(config: Config, options: Options) -> Result:
         {"rows": splits, "folder": str(folder)},
         lines,
         folder,
-        f"longtrace train --run {options.run}" if config.to == "trl" else "",
+        _NEXT.get(config.to, "").format(options.run),
     )

@@ -2,7 +2,8 @@
 
 TRL repeats every prompt `num_generations` times in a row and hands over the local process's slice
 of a batch. The group's best needs whole groups, and TRL checks only the global batch size, so the
-slice is checked here.
+slice is checked here; or the processes exchange their scores (`RewardSettings.gather`), and then a
+group may lie across processes.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ class RewardSettings(NamedTuple):
     """Whether a response must have a thinking part that ends in `</think>`."""
     end_tokens: frozenset[int] = frozenset()
     """Tokens that end a response; one that ends otherwise was cut off. Empty: not checked."""
+    gather: bool = False
+    """Whether the processes of a distributed training exchange scores, so that a group may be split
+    over them. Every process must then have equally many responses, as TRL sees to."""
 
 
 class Judged(NamedTuple):
@@ -95,7 +99,8 @@ def reward_function(
     The dataset needs the columns `group_id`, `question`, `answer`, `entities` (list of {name,
     aliases}) and may have `answer_aliases`. Means of outcome and rubric, the share that could not
     be judged, and the share of groups without any difference in reward are logged as
-    `longtrace/...`.
+    `longtrace/...`. The four shapes a response can have are read: text with both think tags, text
+    that starts inside the thinking, messages with `reasoning_content`, and those cut off in it.
 
     Args:
         settings: of the reward.
@@ -119,69 +124,85 @@ def reward_function(
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float | None]:
-        check_groups(group_id, settings.group_size)
-        step = trainer_state.global_step if trainer_state is not None else 0
-        rollouts: list[Rollout] = []
-        for start in range(0, len(completions), settings.group_size):
-            members = range(start, start + settings.group_size)
-            judged_G = [
-                judge(
-                    completions[i],
-                    answer[i],
-                    [Entity.model_validate(e) for e in entities[i]],
-                    answer_aliases=(answer_aliases[i] if answer_aliases else None) or (),
-                    thinks=settings.thinks,
-                    truncated=_truncated(completion_ids[i], settings.end_tokens),
-                )
-                for i in members
-            ]
-            rewards_G = combine(
-                [judged.score for judged in judged_G],
-                eta=settings.eta,
-                credit=settings.credit,
-                normalize=settings.normalize,
-                best=settings.best,
+        judged = [
+            judge(
+                completions[i],
+                answer[i],
+                [Entity.model_validate(e) for e in entities[i]],
+                answer_aliases=(answer_aliases[i] if answer_aliases else None) or (),
+                thinks=settings.thinks,
+                truncated=_truncated(completion_ids[i], settings.end_tokens),
             )
-            for i, judged, reward in zip(members, judged_G, rewards_G, strict=True):
-                completion = Completion(
-                    example_id=group_id[i],
-                    sample=i - start,
-                    thinking=judged.thinking,
-                    text=judged.text,
-                    stop="length" if judged.truncated else "stop",
-                )
-                rollouts.append(
-                    Rollout(
-                        step=step,
-                        question=question[i],
-                        answer=answer[i],
-                        completion=completion,
-                        score=judged.score,
-                        reward=reward,
-                    )
-                )
+            for i in range(len(completions))
+        ]
+        shaped = shape(group_id, [j.score for j in judged], settings)
         if log_metric is not None:
-            for name, value in batch_means(rollouts, settings.group_size).items():
+            means = batch_means(shaped.scores, shaped.rewards, settings.group_size)
+            for name, value in means.items():
                 log_metric(f"longtrace/{name}", value)
         if seen is not None:
-            seen(rollouts)
-        return [rollout.reward for rollout in rollouts]
+            step = trainer_state.global_step if trainer_state is not None else 0
+            rows = zip(group_id, question, answer, judged, shaped.local, strict=True)
+            seen([_rollout(step, n % settings.group_size, *row) for n, row in enumerate(rows)])
+        return shaped.local
 
     return longtrace
 
 
-def batch_means(rollouts: Sequence[Rollout], group_size: int) -> dict[str, float]:
+class Shaped(NamedTuple):
+    """Rewards of a batch, of this process and of all of them."""
+
+    local: list[float | None]
+    """Rewards of this process's responses, in order."""
+    scores: list[Score]
+    """Scores of the whole groups that were looked at: all processes' where they were gathered."""
+    rewards: list[float | None]
+    """Rewards, aligned with `scores`."""
+
+
+def shape(group_id: Sequence[str], scores: Sequence[Score], settings: RewardSettings) -> Shaped:
+    """Rewards of a batch of scored responses, group by group.
+
+    With `settings.gather` this is a collective call: every process must make it.
+
+    Raises:
+        InputError: a group is not whole.
+    """
+    rows = [(one, score.model_dump()) for one, score in zip(group_id, scores, strict=True)]
+    start = 0
+    if settings.gather:
+        from accelerate import PartialState
+        from accelerate.utils import gather_object
+
+        start = PartialState().process_index * len(rows)
+        rows = gather_object(rows)
+    check_groups([one for one, _ in rows], settings.group_size)
+    every = [Score.model_validate(score) for _, score in rows]
+    rewards: list[float | None] = []
+    for first in range(0, len(every), settings.group_size):
+        rewards += combine(
+            every[first : first + settings.group_size],
+            eta=settings.eta,
+            credit=settings.credit,
+            normalize=settings.normalize,
+            best=settings.best,
+        )
+    return Shaped(rewards[start : start + len(scores)], every, rewards)
+
+
+def batch_means(
+    scores: Sequence[Score], rewards: Sequence[float | None], group_size: int
+) -> dict[str, float]:
     """Means over a batch of whole groups: outcome and rubric over the judged, shares over all."""
-    judged = [r for r in rollouts if r.score.outcome is not None]
-    rewards = [rollout.reward for rollout in rollouts]
+    judged = [score for score in scores if score.outcome is not None]
     groups = [rewards[i : i + group_size] for i in range(0, len(rewards), group_size)]
     means = {
-        "missing": 1 - len(judged) / len(rollouts),
+        "missing": 1 - len(judged) / len(scores),
         "no_signal": fmean(not has_signal(rewards_G) for rewards_G in groups),
     }
     if judged:
-        means["outcome"] = fmean(r.score.outcome or 0.0 for r in judged)
-        means["rubric"] = fmean(r.score.rubric for r in judged)
+        means["outcome"] = fmean(score.outcome or 0.0 for score in judged)
+        means["rubric"] = fmean(score.rubric for score in judged)
     return means
 
 
@@ -197,7 +218,55 @@ def check_groups(group_id: Sequence[str], group_size: int) -> None:
     raise InputError(
         f"the reward got {len(group_id)} responses that are not whole groups of {group_size}: "
         "make per_device_train_batch_size x steps_per_generation a multiple of num_generations "
-        "on every process"
+        "on every process, or let the processes exchange scores with RewardSettings(gather=True)"
+    )
+
+
+def check_layout(local: int, group_size: int, *, gather: bool) -> None:
+    """Check before a training that no group will be split over processes.
+
+    Args:
+        local: responses of one process in a batch that is generated at once:
+            per_device_train_batch_size x steps_per_generation.
+        group_size: responses to a prompt.
+        gather: the processes exchange their scores.
+
+    Raises:
+        InputError: a group would be split.
+    """
+    if gather or local % group_size == 0:
+        return
+    raise InputError(
+        f"a process has {local} responses at once and groups have {group_size}, so groups would be "
+        "split over processes and each would see a wrong group's best; make "
+        "per_device_train_batch_size x steps_per_generation a multiple of num_generations, "
+        "or set gather"
+    )
+
+
+def _rollout(
+    step: int,
+    sample: int,
+    group_id: str,
+    question: str,
+    answer: str,
+    judged: Judged,
+    reward: float | None,
+) -> Rollout:
+    completion = Completion(
+        example_id=group_id,
+        sample=sample,
+        thinking=judged.thinking,
+        text=judged.text,
+        stop="length" if judged.truncated else "stop",
+    )
+    return Rollout(
+        step=step,
+        question=question,
+        answer=answer,
+        completion=completion,
+        score=judged.score,
+        reward=reward,
     )
 
 
