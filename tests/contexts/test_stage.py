@@ -19,7 +19,7 @@ from longtrace.records import Context, Question, Tier
 from longtrace.store import read_json, read_records
 from longtrace.tokens import Tokens, load
 
-from .conftest import BUDGET, correct_first, name, question
+from .conftest import BUDGET, attempts, correct_first, name, question
 
 HEADING_TOKENS = 120
 """More than any layout puts round a passage, for a tokenizer that was trained on a tiny corpus."""
@@ -322,3 +322,16 @@ def test_a_tokenizer_whose_counts_do_not_add_up_is_kept_within_the_budget(packed
     made = assemble(plan, bench)
     assert isinstance(made, Context)
     assert 0.99 * BUDGET <= made.tokens <= BUDGET
+
+
+def test_questions_outside_the_band_of_pass_rates_are_left_out(fresh_run: Path) -> None:
+    easy = Config(budget_tokens=BUDGET, strategy="tiered", max_pass_rate=0.4)
+    run(easy, Options(run=fresh_run, workers=1))
+    lines = (fresh_run / "contexts" / "tiered" / "rejected.jsonl").read_bytes().splitlines()
+    outside = [row for row in map(orjson.loads, lines) if "pass rate" in row["reason"]]
+    rates = {f"q{n}": np.mean([a.correct for a in attempts(n)]) for n in range(5)}
+    assert [row["unit"] for row in outside] == [key for key, rate in rates.items() if rate > 0.4]
+    fitting = Config(budget_tokens=BUDGET, strategy="tiered", min_pass_rate=0.1, max_pass_rate=0.9)
+    run(fitting, Options(run=fresh_run, workers=1, fresh=True))
+    kept = [c.question_id for c in contexts(fresh_run, "tiered")]
+    assert kept == [key for key, rate in rates.items() if 0.1 <= rate <= 0.9]

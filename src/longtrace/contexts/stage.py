@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from itertools import islice, pairwise
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator
@@ -58,6 +59,10 @@ class Config(StageConfig):
     drops all that hold the answer."""
     prompts: Literal["varied", "fixed"] = "varied"
     """Instruction and document layout: drawn for every question, or the same for all."""
+    min_pass_rate: float = Field(default=0.0, ge=0, le=1)
+    """Leave out questions that a smaller share of the judged attempts got right."""
+    max_pass_rate: float = Field(default=1.0, ge=0, le=1)
+    """Leave out questions that a larger share got right: too easy to learn from."""
     reader: Endpoint = Endpoint()
     """Model that must fail without the gold documents; nobody is asked where none is given."""
     seed: int = 0
@@ -89,6 +94,8 @@ class Solved(NamedTuple):
 
     attempts: dict[str, tuple[Trajectory, ...]]
     """The first correct attempt, and of the others what they cited; empty if none was correct."""
+    rates: dict[str, float]
+    """Share of the attempts whose correctness is known that are right; absent if none is known."""
 
     @property
     def correct(self) -> dict[str, Trajectory]:
@@ -100,15 +107,21 @@ def solved(run: Path) -> Solved:
     """The attempts at every question that was tried, the first correct one in front."""
     first: dict[str, Trajectory] = {}
     others: dict[str, list[Trajectory]] = {}
+    judged: dict[str, list[bool]] = {}
     for trajectory in read_records(run / "trajectories" / "data.jsonl", Trajectory):
         key = trajectory.question_id
         others.setdefault(key, [])
+        if trajectory.correct is not None:
+            judged.setdefault(key, []).append(trajectory.correct)
         if trajectory.correct and key not in first:
             first[key] = trajectory
         elif trajectory.cited:
             answers = tuple(step for step in trajectory.steps if isinstance(step, Answer))
             others[key].append(trajectory.model_copy(update={"steps": answers}))
-    return Solved({k: (first[k], *rest) if k in first else () for k, rest in others.items()})
+    return Solved(
+        {k: (first[k], *rest) if k in first else () for k, rest in others.items()},
+        {k: fmean(verdicts) for k, verdicts in judged.items()},
+    )
 
 
 def _questions(run: Path, limit: int | None) -> Iterator[Question]:
@@ -201,6 +214,9 @@ def _jobs(
     for question in _questions(options.run, options.limit):
         attempts = found.attempts.get(question.id)
         problem = "never attempted" if attempts is None else "never solved"
+        rate = found.rates.get(question.id, 0.0)
+        if attempts and not config.min_pass_rate <= rate <= config.max_pass_rate:
+            attempts, problem = (), "pass rate outside the band"
         form = render.form(config.prompts, config.seed, question.id)
         for rung in config.rungs:
             todo = tuple(strategy for strategy, n in done.items() if n <= number)
