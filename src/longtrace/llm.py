@@ -27,7 +27,8 @@ import orjson
 from pydantic import Field
 
 from longtrace.config import Config
-from longtrace.errors import InputError, MissingExtraError
+from longtrace.errors import InputError
+from longtrace.llm_http import Http, HttpError
 from longtrace.llm_limits import Budget, BudgetError, Cache, LLMError, Pace, add, total
 from longtrace.llm_wire import RUNGS, Ask, Chat, Reply, Rung, Schema, Tool, payload, read_reply
 from longtrace.records import Message, Record, Usage, content_id
@@ -126,7 +127,7 @@ class LLM:
         self._budget = Budget(endpoint.budget_tokens, endpoint.budget_cost)
         self._not_before = 0.0
         self._jitter = random.Random()
-        self._client = _client(endpoint)
+        self._http = Http(endpoint.base_url, endpoint.api_key_env, endpoint.timeout_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -137,7 +138,7 @@ class LLM:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._client.close()
+        await self._http.close()
         self._cache.close()
 
     async def complete(
@@ -196,7 +197,7 @@ class LLM:
                 await self._wait_turn(guess)
                 try:
                     async with asyncio.timeout(self.endpoint.timeout_s):
-                        said = await self._post(body)
+                        said = await self._http.post(body)
                     reply = read_reply(said, ask, rung)
                 except Exception as error:
                     wait = self._wait_s(error, attempt)
@@ -218,14 +219,6 @@ class LLM:
         """What a request may use at most, from its length."""
         return _usage(self.endpoint, len(orjson.dumps(body)) // 3, ask.max_tokens)
 
-    async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
-        raw = await self._client.post(
-            "/chat/completions", body=body, cast_to=object, options={"max_retries": 0}
-        )
-        if not isinstance(raw, dict):
-            raise ValueError("the response is not JSON")
-        return raw
-
     async def _wait_turn(self, guess: Usage) -> None:
         pause = self._not_before - time.monotonic()
         if pause > 0:
@@ -235,22 +228,19 @@ class LLM:
 
     def _wait_s(self, error: Exception, attempt: int) -> tuple[float, float] | None:
         """Seconds before this request's next attempt, and before anyone's; None to give up."""
-        status = getattr(error, "status_code", None)
-        if status is not None and status not in _RETRIED:
-            return None
-        if getattr(error, "code", None) == "insufficient_quota":
+        http = error if isinstance(error, HttpError) else None
+        if http and (http.status not in _RETRIED or http.code == "insufficient_quota"):
             return None
         longest = min(_MAX_WAIT_S, self.endpoint.retry_wait_s * 2**attempt)
         own = longest * (0.5 + self._jitter.random() / 2)
-        response = getattr(error, "response", None)
-        told = _retry_after(response.headers.get("retry-after")) if response is not None else 0.0
+        told = _retry_after(http.retry_after) if http else 0.0
         if told > _MAX_WAIT_S:
             return None
         return max(own, told), told
 
     def _explain(self, error: Exception, attempts: int) -> str:
         where = f"{self.endpoint.base_url} ({self.endpoint.model})"
-        status = getattr(error, "status_code", None)
+        status = error.status if isinstance(error, HttpError) else None
         what = (
             "timed out" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
         )
@@ -333,25 +323,6 @@ async def in_order(
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-
-
-def _client(endpoint: Endpoint) -> Any:
-    """The library's client, without its own retries and cache."""
-    try:
-        from openai import AsyncOpenAI, DefaultAioHttpClient
-    except ImportError:
-        raise MissingExtraError("openai", "llm") from None
-    try:
-        http = DefaultAioHttpClient(timeout=endpoint.timeout_s)
-    except RuntimeError:
-        raise MissingExtraError("aiohttp", "llm") from None
-    return AsyncOpenAI(
-        base_url=endpoint.base_url,
-        api_key=os.environ.get(endpoint.api_key_env) or "none",
-        timeout=endpoint.timeout_s,
-        max_retries=0,
-        http_client=http,
-    )
 
 
 def _told(said: dict[str, Any], endpoint: Endpoint, guess: Usage) -> Usage:
