@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import orjson
 
@@ -61,7 +63,7 @@ class Http:
         self._make: Callable[[], Any] = lambda: aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=timeout_s),
-            trust_env=True,
+            proxy=_proxy(base_url),
         )
 
     async def post(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -94,3 +96,14 @@ class Http:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for an address; None for none.
+
+    Asked once: the library would ask again, in a thread, at every request.
+    """
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)
