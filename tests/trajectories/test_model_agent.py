@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -159,6 +160,24 @@ def test_the_scaffold_offers_legal_moves_only(corpus: Corpus, questions: list[Qu
     assert len(set(opened)) == 3, "a document read is not offered again"
     queries = [step.query for step in made.steps if isinstance(step, Search)]
     assert len(set(queries)) == 3, "a query is not repeated"
+
+
+def test_a_weak_model_may_answer_early_only_with_what_it_has_read(
+    corpus: Corpus, questions: list[Question]
+) -> None:
+    def reply(request: Request) -> Said:
+        said = json.loads(weak(request))
+        shown = re.search(r"\[1\] [^:]*: (\w+ \w+ \w+)", request["messages"][0]["content"])
+        if "answer" in said:
+            said["answer"] = shown.group(1) if shown and reads else "Atlantis"
+        return json.dumps(said)
+
+    told: dict[str, Any] = {"rung": "json", "mode": "scaffold", "max_steps": 9}
+    reads = False
+    _, invented = play(corpus, questions[0], reply, **told)
+    reads = True
+    _, read = play(corpus, questions[0], reply, **told)
+    assert (len(invented), len(read)) == (9, 3)
 
 
 def test_the_scaffold_survives_replies_that_are_no_moves(

@@ -2,7 +2,8 @@
 
 A round is three requests: a query, a choice among results that are unread, and an answer over the
 excerpts of all documents read, which may be UNKNOWN while rounds are left. Nothing grows but the
-list of documents read, so a model with a short window can play.
+list of documents read, so a model with a short window can play. Weak models hardly ever say
+UNKNOWN: an answer that stands in none of the excerpts counts as such while rounds are left.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from longtrace.prompting import fill, prompt
 from longtrace.questions.clues import STOP, Page, Weight
 from longtrace.records import Message
-from longtrace.text import words
+from longtrace.text import names, words
 from longtrace.trajectories.attempt import LimitReached, Talk
 from longtrace.trajectories.tools import Listed, Tools
 
@@ -117,6 +118,8 @@ class Scaffold:
         data = await self._ask(question, task, keys)
         answer = str(data.get("answer", "")).strip()
         if not answer or UNKNOWN in answer.upper() or _MARK.fullmatch(answer):
+            return False
+        if not last and not any(names(doc.excerpt, answer) for doc in kept):
             return False
         cited = [kept[int(n) - 1].key for n in data.get("sources", ()) if n in numbers]
         self._tools.answer(answer, cited)
