@@ -10,12 +10,16 @@ from pydantic_settings import CliPositionalArg
 from longtrace.config import Config as BaseConfig
 from longtrace.rewards.combine import Best, CreditOption, NormalizeOption
 
+_LAUNCH = {"preset", "nodes", "plan", "gpu", "gpus", "prompt_tokens", "response_tokens"}
+_HOW = _LAUNCH | {"resume", "gather", "report_to"}
+_LATER = {"clip_low", "clip_high", "updates_per_batch", "vllm", "icepop_min", "icepop_max"}
+
 
 class Config(BaseConfig):
     """GRPO with the outcome and rubric rewards, by an unmodified TRL."""
 
-    engine: CliPositionalArg[Literal["trl"]] = "trl"
-    """The trainer that is used."""
+    engine: CliPositionalArg[Literal["trl", "slime", "verl"]] = "trl"
+    """The trainer: trl trains here; slime and verl are given a launch for a cluster."""
     model: str | None = None
     """Folder or hub name of a model to train on the exported rows; none: a tiny policy on facts."""
     lora_rank: int = Field(default=16, ge=0)
@@ -54,12 +58,48 @@ class Config(BaseConfig):
     """Updates between checkpoints."""
     threads: int = Field(default=1, ge=1)
     """CPU threads. Sums of floating-point numbers, hence the results, depend on it."""
+    clip_low: float = Field(default=0.2, gt=0, lt=1)
+    """How far below 1 the ratio of new to old probability still counts."""
+    clip_high: float = Field(default=0.28, gt=0)
+    """How far above 1 it still counts."""
+    updates_per_batch: int = Field(default=1, ge=1)
+    """Updates on each batch of responses; clipping does nothing with 1."""
+    vllm: Literal["off", "colocate", "server"] = "off"
+    """Generate `--model`'s responses with vLLM, in this process or a server started with TRL."""
+    icepop_min: float = Field(default=0.5, ge=0, lt=1)
+    """With vLLM: a token counts only if its probability here is at least this times vLLM's."""
+    icepop_max: float = Field(default=2.0, gt=1)
+    """With vLLM: and at most this times vLLM's."""
+    gather: bool = False
+    """Let the processes of a distributed training exchange scores, so that groups may be split."""
+    report_to: str = ""
+    """Where TRL also reports: tensorboard, wandb or trackio; `metrics.jsonl` is always written."""
+    preset: str = "qwen3-4b-thinking-2507"
+    """Published model whose launch or plan is asked for."""
+    nodes: int = Field(default=4, ge=1)
+    """Nodes of 8 GPUs of a launch: 1 or 4."""
+    plan: bool = False
+    """Say what fits on the GPUs and how long a step takes, and stop; exit 2 if it does not fit."""
+    gpu: Literal["a100-80", "h100", "h200"] = "h100"
+    """With `--plan`: the kind of GPU."""
+    gpus: int = Field(default=1, ge=1)
+    """With `--plan` and trl: their number."""
+    prompt_tokens: int = Field(default=128_000, ge=1)
+    """With `--plan`: longest prompt."""
+    response_tokens: int = Field(default=32_000, ge=1)
+    """With `--plan`: longest response."""
     resume: bool = False
     """Continue from the last checkpoint, also with more `--steps` than the training had."""
 
     def identity(self) -> dict[str, Any]:
-        """The resolved values; `resume` says how to run, not what comes out."""
-        return self.model_dump(mode="json", exclude={"resume"})
+        """The resolved values; what says how to run, or where else to, is left out.
+
+        Later options are there only where they differ from their defaults, so that a folder made
+        before there were any is still the same.
+        """
+        plain = self.model_dump(mode="json", exclude=_HOW | _LATER)
+        later = self.model_dump(mode="json", include=_LATER, exclude_defaults=True)
+        return plain | later
 
     @property
     def rate(self) -> float:

@@ -91,12 +91,21 @@ def require_export(folder: Path) -> None:
     Raises:
         RunFolderError: it has not.
     """
-    for name in ("train.parquet", "test.parquet", "meta.json"):
+    require_files(folder, "parquet")
+
+
+def require_files(folder: Path, suffix: str) -> None:
+    """Check that `longtrace export --to <name of the folder>` has been run.
+
+    Raises:
+        RunFolderError: it has not.
+    """
+    for name in (f"train.{suffix}", f"test.{suffix}", "meta.json"):
         path = folder / name
         if not path.is_file():
             run = folder.parent.parent
             raise RunFolderError(
-                f"{path}: no such file; run `longtrace export --to trl --run {run}` first"
+                f"{path}: no such file; run `longtrace export --to {folder.name} --run {run}` first"
             )
 
 

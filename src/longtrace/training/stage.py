@@ -24,7 +24,7 @@ from longtrace.parallel import progress
 from longtrace.records import Example, Record
 from longtrace.statistics import Interval
 from longtrace.store import Stage, fingerprint, read_json, read_records, write_json
-from longtrace.training import policy, rows, trl
+from longtrace.training import launch, plan, policy, rows, trl
 from longtrace.training.config import Config
 from longtrace.training.measure import Answered, Decoding, change, measured, respond
 from longtrace.training.tasks import Task, example
@@ -49,6 +49,10 @@ class Change(Record):
 
 def run(config: Config, options: Options) -> Result:
     """Train a policy and measure it; the folder is `training/` of the run."""
+    if config.plan:
+        return plan.run(config, options)
+    if config.engine != "trl":
+        return launch.run(config, options)
     folder = options.run / "training"
     policy.require_extra()
     identity = config.identity() | ({"limit": options.limit} if options.limit else {})

@@ -7,6 +7,7 @@ number of updates done and a continued run sees what an undisturbed one would ha
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,12 +16,13 @@ from typing import Any
 
 import orjson
 
+from longtrace.errors import InputError
 from longtrace.records import Record
 from longtrace.store import read_json, read_records, write_json
 from longtrace.training.config import Config
 from longtrace.training.measure import end_tokens
 from longtrace.training.policy import has_gpu
-from longtrace.training.reward import RewardSettings, Rollout, reward_function
+from longtrace.training.reward import RewardSettings, Rollout, check_layout, reward_function
 
 SAMPLE_EVERY = 10
 """Updates between the batches of which rollouts are kept."""
@@ -93,12 +95,16 @@ def train(
             best=config.best,
             thinks=config.thinks,
             end_tokens=end_tokens(model, tokenizer),
+            gather=config.gather,
         )
+        args = grpo_config(config, folder / "checkpoints")
+        local = args.per_device_train_batch_size * args.steps_per_generation
+        check_layout(local, config.group_size, gather=config.gather)
         trainer = GRPOTrainer(
             model=model,
             processing_class=tokenizer,
             reward_funcs=reward_function(settings, lambda batch: _keep(batch, config, folder)),
-            args=grpo_config(config, folder / "checkpoints"),
+            args=args,
             train_dataset=in_order(rows, config),
             peft_config=_lora(config),
             callbacks=[_recorder(folder, advance)],
@@ -146,8 +152,9 @@ def grpo_config(config: Config, folder: Path) -> Any:
         max_completion_length=config.completion_tokens,
         temperature=config.temperature,
         loss_type="dapo",
-        epsilon=0.2,
-        epsilon_high=0.28,
+        epsilon=config.clip_low,
+        epsilon_high=config.clip_high,
+        num_iterations=config.updates_per_batch,
         beta=0.0,
         scale_rewards="group",
         learning_rate=config.rate,
@@ -160,10 +167,44 @@ def grpo_config(config: Config, folder: Path) -> Any:
         save_strategy="steps",
         save_steps=config.save_every,
         save_total_limit=2,
-        report_to="none",
+        report_to=config.report_to or "none",
         disable_tqdm=True,
         dataloader_pin_memory=False,
+        **vllm_options(config),
     )
+
+
+def vllm_options(config: Config) -> dict[str, Any]:
+    """TRL's options for generation by vLLM; none without it.
+
+    The published correction (IcePop) weighs a token by the ratio of its probability in training to
+    that in generation, and drops it where the ratio is outside the bounds. TRL's own default drops
+    whole sequences instead, which long responses would always be.
+
+    Raises:
+        InputError: vLLM was asked for without a model of one's own, or is not installed.
+    """
+    if config.vllm == "off":
+        return {}
+    if config.model is None:
+        raise InputError(f"--vllm {config.vllm}: the tiny policy runs on the CPU; give --model")
+    if importlib.util.find_spec("vllm") is None:
+        raise InputError(f"--vllm {config.vllm}: vllm is not installed; pip install 'trl[vllm]'")
+    return {
+        "use_vllm": True,
+        "vllm_mode": config.vllm,
+        **icepop(config),
+    }
+
+
+def icepop(config: Config) -> dict[str, Any]:
+    """The correction for the difference between the two engines, as TRL spells it."""
+    return {
+        "vllm_importance_sampling_correction": True,
+        "vllm_importance_sampling_mode": "token_mask",
+        "vllm_importance_sampling_clip_min": config.icepop_min,
+        "vllm_importance_sampling_clip_max": config.icepop_max,
+    }
 
 
 def in_order(rows: Any, config: Config) -> Any:
