@@ -60,7 +60,7 @@ class Sizes(BaseModel):
     curve_questions: int
     final_questions: int
     seeds: tuple[int, ...]
-    model_seeds: int
+    model_seeds: tuple[int, ...]
 
 
 class Arm(BaseModel):
@@ -172,6 +172,7 @@ def train(run: Run, bench: Bench) -> None:
     folder.mkdir(parents=True)
     started = (time.perf_counter(), time.process_time())
     steps = arm.steps or sizes.steps
+    model_seed = dict(zip(sizes.seeds, sizes.model_seeds, strict=True))[run.seed]
     config = Config(
         steps=steps,
         group_size=sizes.group_size,
@@ -184,7 +185,7 @@ def train(run: Run, bench: Bench) -> None:
         seed=run.seed,
         save_every=steps,
     )
-    model, tokenizer = policy.load(str(bench.start(run.seed % sizes.model_seeds, arm.mix)))
+    model, tokenizer = policy.load(str(bench.start(model_seed, arm.mix)))
     curve: list[dict[str, Any]] = []
     shown: tuple[Kind, ...] = (arm.contexts, "hard")
 
@@ -206,7 +207,7 @@ def train(run: Run, bench: Bench) -> None:
     result = {
         "arm": arm.model_dump(mode="json"),
         "seed": run.seed,
-        "model_seed": run.seed % sizes.model_seeds,
+        "model_seed": model_seed,
         "curve": curve,
         "final": final,
         "wall_s": round(took[0], 1),
