@@ -167,7 +167,7 @@ def test_a_weak_model_may_answer_early_only_with_what_it_has_read(
 ) -> None:
     def reply(request: Request) -> Said:
         said = json.loads(weak(request))
-        shown = re.search(r"\[1\] [^:]*: (\w+ \w+ \w+)", request["messages"][0]["content"])
+        shown = re.search(r"\[1\] .*?\b([a-z]+ [a-z]+ [a-z]+)", request["messages"][0]["content"])
         if "answer" in said:
             said["answer"] = shown.group(1) if shown and reads else "Atlantis"
         return json.dumps(said)
