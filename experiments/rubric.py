@@ -271,6 +271,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/experiment"))
     parser.add_argument("--plan", type=Path, default=Path(__file__).with_name("rubric.toml"))
     parser.add_argument("--only", nargs="*", default=[], help="prefixes of arm names")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[], help="only these seeds")
     args = parser.parse_args()
     plan = read_plan(args.plan)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -278,7 +279,7 @@ def main() -> None:
     with policy.quiet(1):
         for run in runs(plan, args.only):
             done = args.out / "runs" / run.name / "result.json"
-            if done.is_file():
+            if done.is_file() or (args.seeds and run.seed not in args.seeds):
                 continue
             train(run, bench)
             result = read_json(done)

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from longtrace.config import Options, Result
 from longtrace.corpus.corpus import Corpus
-from longtrace.errors import InputError, RunFolderError
+from longtrace.errors import InputError, RunFolderError, command
 from longtrace.parallel import progress
 from longtrace.records import Example, Record
 from longtrace.statistics import Interval
@@ -234,7 +234,7 @@ def _result(config: Config, run_folder: Path, folder: Path) -> Result:
         json={"steps": len(curve), "changes": [_plain(c) for c in changes]},
         text=text,
         wrote=folder,
-        next=f"longtrace report --run {run_folder}",
+        next=command("report", run_folder),
     )
 
 
