@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from longtrace.cli import main
-from longtrace.config import Options, parse
+from longtrace.cli import main, show
+from longtrace.config import Options, Result, parse
+from longtrace.errors import command
 from longtrace.questions.stage import Config as QuestionsConfig
 from longtrace.verbs import VERBS, load
 
@@ -75,6 +79,9 @@ def test_an_unknown_key_in_a_file_is_named_with_the_nearest(
         ("[questions]\ncuont = 3\n", "[questions] unknown key 'cuont'; did you mean 'count'?"),
         ("[qestions]\ncount = 3\n", "unknown key 'qestions'; did you mean 'questions'?"),
         ("[questions\n", "not valid TOML"),
+        ("questions = 3\n", "questions is a table; write [questions]"),
+        ("[run]\nx = 1\n", "unknown key 'run'"),
+        ('config = "other.toml"\n', "unknown key 'config'"),
     ):
         file.write_text(text)
         assert main(["questions", "--config", str(file), "--run", str(tmp_path)]) == 2
@@ -136,3 +143,69 @@ def test_json_is_one_object_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_doctor_names_versions(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["packages"]["core"]["tantivy"]
+
+
+def test_a_path_that_cannot_be_used_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+    assert main(["corpus", "--reader", "factbook", "--run", str(file)]) == 1
+    shown = capsys.readouterr().err
+    assert str(file) in shown
+    assert shown.count("\n") == 1
+
+
+def test_a_reader_without_its_path_binds_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["--run", str(tmp_path / "r")]
+    assert main(["corpus", "--reader", "jsonl", *run]) == 2
+    assert "--reader jsonl needs --path" in capsys.readouterr().err
+    source = tmp_path / "c.jsonl"
+    source.write_text('{"id": "a", "title": "Aland", "text": "Aland borders Bland."}\n')
+    assert main(["corpus", "--reader", "jsonl", "--path", str(source), *run]) == 0
+
+
+def test_damage_in_a_complete_corpus_is_one_line_with_the_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "c.jsonl"
+    source.write_text('{"id": "a", "title": "Aland", "text": "Aland borders Bland."}\n' * 1)
+    run = ["--run", str(tmp_path / "a run")]
+    assert main(["corpus", "--reader", "jsonl", "--path", str(source), *run]) == 0
+    store = tmp_path / "a run" / "corpus" / "documents.sqlite"
+    store.write_bytes(store.read_bytes()[:5000])
+    for workers in ("1", "2"):
+        assert main(["questions", *run, "--workers", workers]) in (1, 2)
+        shown = capsys.readouterr().err
+        assert "damaged" in shown
+        assert "--fresh" in shown
+        assert shown.count("\n") == 1
+
+
+def test_what_documents_hold_never_steers_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hostile = "\x1b[31mred\x07 [bold]not bold[/] \u202eback"
+    table = Table("a")
+    table.add_row(Text(hostile))
+    out = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    show(Result({}, [hostile, Text(hostile), table], Path("mk[red]x[/b]"), "next [/y]"), out)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert shown.count("[bold]not bold[/]") == 3
+    assert "mk[red]x[/b]" in shown
+
+
+def test_commands_to_type_next_are_quoted_for_a_shell() -> None:
+    assert command("report", Path("a run/x")) == "longtrace report --run 'a run/x'"
+
+
+def test_a_dry_run_of_the_demo_does_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--dry-run", "--run", str(tmp_path / "r")]) == 0
+    assert not (tmp_path / "r" / "corpus").exists()
+    assert "nothing was done" in capsys.readouterr().out

@@ -1,40 +1,55 @@
 """The `longtrace` command: reads the command line, runs a verb, and is the one place that prints.
 
 Results go to stdout, progress and messages to stderr, so that `--json` can be piped. Exit codes: 0
-done, 1 our failure, 2 the caller's input.
+done, 1 our failure, 2 the caller's input. Documents and model outputs are printed with their
+control characters replaced, so that no text moves the cursor or hides behind another direction.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import sqlite3
 import sys
 from collections.abc import Sequence
 
 import orjson
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.text import Text
 
 import longtrace
 from longtrace.config import Result, nearest, parse
 from longtrace.errors import InputError, LongtraceError
 from longtrace.verbs import VERBS, load
 
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's) and return the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    errors = Console(stderr=True, soft_wrap=True)
     try:
         return _main(argv)
     except LongtraceError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        return error.exit_code
-    except KeyboardInterrupt:
-        errors.print("interrupted; the same command continues where it stopped", highlight=False)
-        return 1
+        return _fail(str(error), error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        return _fail(f"{error.filename or 'system'}: {error.strerror or error}; check the path", 1)
+    except sqlite3.DatabaseError as error:
+        return _fail(f"a store of this run is damaged ({error}); redo its stage with --fresh", 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command continues where it stopped", 1)
+
+
+def _fail(message: str, exit_code: int) -> int:
+    line = " ".join(message.split())
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    errors.print(Printable(Text.assemble(("error: ", "bold red"), line)))
+    return exit_code
 
 
 def _main(argv: list[str]) -> int:
@@ -61,14 +76,28 @@ def _main(argv: list[str]) -> int:
     return 0
 
 
+class Printable:
+    """Anything rich can draw, with control characters in its text shown as a replacement mark."""
+
+    def __init__(self, item: RenderableType) -> None:
+        self._item = Text(item) if isinstance(item, str) else item
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._item, options):
+            if segment.control:
+                yield segment
+            else:
+                yield segment._replace(text=_UNPRINTABLE.sub("\ufffd", segment.text))
+
+
 def show(result: Result, out: Console) -> None:
     """Print a verb's result for people: its lines, what was written, and what to type next."""
     for item in result.text:
-        out.print(item)
+        out.print(Printable(item))
     if result.wrote is not None:
-        out.print(f"[bold]wrote[/] {escape(str(result.wrote))}")
+        out.print(Printable(Text.assemble(("wrote ", "bold"), str(result.wrote))))
     if result.next:
-        out.print(f"[bold]next[/]  {escape(result.next)}")
+        out.print(Printable(Text.assemble(("next  ", "bold"), result.next)))
 
 
 def _usage() -> str:

@@ -175,8 +175,12 @@ def _toml(path: Path | None, verb: str, keys: set[str], verbs: Collection[str]) 
         raise InputError(f"{path}: cannot be read ({error}); check --config") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
+    for key in verbs:
+        if not isinstance(tables.get(key, {}), dict):
+            raise InputError(f"{path}: {key} is a table; write [{key}] with its keys below it")
     shared = {k: v for k, v in tables.items() if not isinstance(v, dict)}
-    _check_keys(path, "", tables, {*verbs, *_option_keys()})
+    _check_keys(path, "", shared, _option_keys() - {"config"})
+    _check_keys(path, "", [k for k in tables if k not in shared], {*verbs})
     own = tables.get(verb, {})
     _check_keys(path, f"[{verb}] ", own, keys)
     return {**shared, **own}

@@ -6,14 +6,18 @@ what to type next. Killed and started again, it continues in the stage where it 
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.text import Text
 
+from longtrace.cli import show
 from longtrace.config import Config as StageConfig
 from longtrace.config import Options, Result, parse
+from longtrace.errors import RunFolderError
 from longtrace.verbs import VERBS, load
 
 SETTINGS = Path(__file__).with_name("demo.toml")
@@ -50,31 +54,51 @@ def run(config: Config, options: Options) -> Result:
         stage_config, _ = parse(
             verb, module.Config, ["--config", str(settings), *flags], verbs=VERBS
         )
-        result: Result = module.run(stage_config, stages)
-        for item in result.text:
-            console.print(item)
+        try:
+            result: Result = module.run(stage_config, stages)
+        except RunFolderError as missing:
+            if not options.dry_run:
+                raise
+            result = Result({}, [f"not to be told yet: {missing}"])
+        show(Result(result.json, result.text), console)
         made[verb] = result.json
+    if options.dry_run:
+        return Result({"stages": made}, ["dry run: nothing was done"])
     took_s = time.monotonic() - started_s
+    page = options.run / "report.html"
     return Result(
         {"overlap": made["contexts"].get("overlap"), "stages": made, "seconds": round(took_s, 1)},
-        _summary(made, took_s) if not options.dry_run else ["dry run: nothing was done"],
-        options.run / "report.html",
-        f"open {options.run / 'report.html'}; then, on your own documents: "
+        _summary(made, took_s),
+        page,
+        f"open {shlex.quote(str(page))}; then, on your own documents: "
         "longtrace corpus --reader jsonl --path FILE --run runs/mine",
     )
 
 
-def _summary(made: dict[str, Any], took_s: float) -> list[str]:
+def _summary(made: dict[str, Any], took_s: float) -> list[RenderableType]:
     """The main numbers, one line a stage."""
     corpus, questions = made["corpus"], made["questions"]
     attempts = made["trajectories"]["attempts"]
-    tiers = {name: share["all"] for name, share in made["contexts"]["overlap"].items()}
-    shown = " < ".join(f"{name} {100 * share:.1f} %" for name, share in tiers.items() if share)
+    shares = {name: share["all"] for name, share in made["contexts"]["overlap"].items()}
+    overlap = ", ".join(f"{n} {100 * s:.1f} %" for n, s in shares.items() if s is not None)
+    changes = (c for c in made["train"]["changes"] if c["decoding"] == "sampled")
     return [
         "",
-        f"[bold]done in {took_s / 60:.1f} min[/]",
+        Text(f"done in {took_s / 60:.1f} min", style="bold"),
         f"corpus        {corpus['count']:,} documents, {corpus['links']:,} links",
         f"questions     {questions['count']:,} multi-hop questions without a model",
         f"trajectories  {100 * attempts[0]['right']:.0f} % of first attempts right",
-        f"overlap       distractors that hold a gold entity: {shown}",
+        f"overlap       distractors that hold a gold entity: {overlap}",
+        *(f"{c['measure']:13} {_change(c)}" for c in changes),
     ]
+
+
+def _change(change: dict[str, Any]) -> str:
+    """`before -> after` of one measure on held-out questions, in per cent with 95 % intervals."""
+    shown = [
+        "not judged"
+        if part is None
+        else f"{100 * part['mean']:.0f} % [{100 * part['low']:.0f}, {100 * part['high']:.0f}]"
+        for part in (change["before"], change["after"])
+    ]
+    return f"{shown[0]} before, {shown[1]} after GRPO, on questions held out"

@@ -8,6 +8,7 @@ import platform
 import shutil
 from pathlib import Path
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -52,7 +53,7 @@ def run(config: Config, options: Options) -> Result:
         "gpu": _gpu(),
         "browser": browser is not None,
     }
-    lines = [
+    lines: list[RenderableType] = [
         f"longtrace {longtrace.__version__}, Python {platform.python_version()}, "
         f"{os.cpu_count()} cores, {machine['gpu'] or 'no GPU'}",
         table,

@@ -8,6 +8,7 @@ without a judge are data, not errors.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 
@@ -15,6 +16,16 @@ class LongtraceError(Exception):
     """Something failed on our side; the message names the remedy."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors cross process borders with their message alone."""
+        return _restore, (type(self), str(self))
+
+
+def _restore(kind: type[LongtraceError], message: str) -> LongtraceError:
+    error = kind.__new__(kind)
+    error.args = (message,)
+    return error
 
 
 class InputError(LongtraceError, ValueError):
@@ -40,3 +51,8 @@ class MissingExtraError(LongtraceError):
 
 class RunFolderError(InputError):
     """A run folder was made otherwise than asked now, or an earlier stage is missing."""
+
+
+def command(verb: str, run: Path, *more: str) -> str:
+    """What to type to run `verb` on the run folder `run`, quoted for a shell."""
+    return shlex.join(["longtrace", verb, *more, "--run", str(run)])

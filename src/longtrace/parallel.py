@@ -50,11 +50,11 @@ def ordered_map(
         waiting = iter(items)
         ahead: deque[Future[OutT]] = deque()
         for item in itertools.islice(waiting, 4 * workers):
-            ahead.append(pool.submit(function, item))
+            ahead.append(pool.submit(_call, function, item))
         while ahead:
             yield ahead.popleft().result()
             for item in itertools.islice(waiting, 1):
-                ahead.append(pool.submit(function, item))
+                ahead.append(pool.submit(_call, function, item))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -62,7 +62,23 @@ def ordered_map(
 def _start_worker(setup: Callable[..., None], setup_args: tuple[object, ...]) -> None:
     """Prepare a worker that ends with its parent, also when the parent is killed."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    setup(*setup_args)
+    try:
+        setup(*setup_args)
+    except Exception as error:  # raised with the first item: a pool would only say it is broken
+        _Worker.failure = error
+
+
+class _Worker:
+    """State of a worker process."""
+
+    failure: Exception | None = None
+    """What went wrong in its preparation."""
+
+
+def _call(function: Callable[[ItemT], OutT], item: ItemT) -> OutT:
+    if _Worker.failure is not None:
+        raise _Worker.failure
+    return function(item)
 
 
 def _exit_with_parent() -> None:

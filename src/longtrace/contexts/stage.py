@@ -22,7 +22,7 @@ from longtrace.contexts.strategies import STRATEGIES, Rules, Siblings, Strategy,
 from longtrace.contexts.units import PASSAGE_CHARS, Kind
 from longtrace.contexts.work import Job, Outcome, Setting, open_bench, outcomes, shared_bench
 from longtrace.corpus.corpus import Corpus
-from longtrace.errors import InputError
+from longtrace.errors import InputError, command
 from longtrace.llm import Endpoint
 from longtrace.parallel import progress
 from longtrace.records import Answer, Context, Question, Trajectory
@@ -197,7 +197,7 @@ def _require_room(config: Config, options: Options, found: Solved, tokens: Token
     if not needs:
         raise InputError(
             f"{options.run / 'trajectories'}: no question has a correct trajectory; "
-            f"run `longtrace trajectories --run {options.run} --fresh` with more attempts"
+            f"run `{command('trajectories', options.run, '--fresh')}` with more attempts"
         )
     raise InputError(
         f"--budget-tokens {top}: gold documents alone need more in all {len(needs)} solved "
@@ -281,7 +281,7 @@ def _result(meta: Mapping[str, Any], table: dict[str, Any], run: Path) -> Result
         table,
         [*lines, *shown, *overlap_text.text(table)],
         run / "contexts",
-        f"longtrace export --run {run}",
+        command("export", run),
     )
 
 

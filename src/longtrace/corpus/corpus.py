@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from longtrace.corpus.documents import DocumentStore
 from longtrace.corpus.links import Graph
 from longtrace.corpus.search import SearchIndex
-from longtrace.errors import RunFolderError
+from longtrace.errors import RunFolderError, command
 from longtrace.records import Document
 from longtrace.text import surface
 
@@ -42,9 +43,14 @@ class Corpus:
         """
         if not (folder / "meta.json").is_file():
             raise RunFolderError(
-                f"{folder}: no complete corpus; run `longtrace corpus --run {folder.parent}` first"
+                f"{folder}: no complete corpus; run `{command('corpus', folder.parent)}` first"
             )
-        return cls(folder)
+        try:
+            return cls(folder)
+        except (OSError, ValueError, sqlite3.DatabaseError) as error:
+            raise RunFolderError(
+                f"{folder}: damaged ({error}); run `{command('corpus', folder.parent, '--fresh')}`"
+            ) from None
 
     def __len__(self) -> int:
         return len(self._store)

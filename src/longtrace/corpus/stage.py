@@ -21,7 +21,7 @@ from longtrace.corpus.build import build, remove_parts
 from longtrace.corpus.documents import DocumentStore, StoreWriter
 from longtrace.corpus.readers import READERS
 from longtrace.corpus.readers.base import Item
-from longtrace.errors import InputError
+from longtrace.errors import InputError, command
 from longtrace.parallel import ordered_map, progress
 from longtrace.records import content_id
 from longtrace.store import Stage
@@ -48,6 +48,8 @@ class Config(StageConfig):
 def run(config: Config, options: Options) -> Result:
     """Build the corpus folder of a run."""
     folder = options.run / "corpus"
+    if config.path is None and config.reader != "factbook":
+        raise InputError(f"--reader {config.reader} needs --path; see docs/readers")
     if config.path is not None and not config.path.exists():
         raise InputError(f"{config.path}: no such file or folder; check --path")
     if options.dry_run:
@@ -151,7 +153,7 @@ def _result(config: Config, meta: dict[str, Any], run: Path) -> Result:
         {**shown, "rejected": meta["rejected"]},
         lines,
         run / "corpus",
-        f"longtrace questions --run {run}",
+        command("questions", run),
     )
 
 

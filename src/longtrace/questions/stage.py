@@ -18,7 +18,7 @@ from rich.text import Text
 
 from longtrace.config import Options, Result
 from longtrace.corpus.corpus import Corpus
-from longtrace.errors import LongtraceError
+from longtrace.errors import LongtraceError, command
 from longtrace.llm import LLM, in_order
 from longtrace.parallel import ordered_map, progress
 from longtrace.questions import musique
@@ -254,5 +254,5 @@ def _result(folder: Path, stage: Stage, run_folder: Path) -> Result:
         json={"count": count, "walks": walks, "wanted": wanted, "rejected": meta["rejected"]},
         text=lines,
         wrote=folder / "data.jsonl",
-        next=f"longtrace trajectories --run {run_folder}",
+        next=command("trajectories", run_folder),
     )

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, ValidationError, field_validator
 
 import longtrace
 from longtrace.corpus.corpus import Corpus
-from longtrace.errors import InputError, RunFolderError
+from longtrace.errors import InputError, RunFolderError, command
 from longtrace.records import Context, Question, Record
 from longtrace.report import stages
 from longtrace.report.inspector import QuestionView, Titles, inspect
@@ -109,7 +109,7 @@ def read_run(run: Path, questions: int) -> RunData:
     counts = stages.attempts(run)
     lines = _stages(run, counts)
     if not any(stage.complete for stage in lines):
-        raise RunFolderError(f"{run}: no complete stage; run `longtrace corpus --run {run}` first")
+        raise RunFolderError(f"{run}: no complete stage; run `{command('corpus', run)}` first")
     folders = [run / "contexts" / name for name in OFFERED]
     made = [folder for folder in folders if stages.meta(folder) is not None]
     tokens = _tokens(made[0]) if made else []

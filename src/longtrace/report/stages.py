@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from longtrace.contexts.strategies import STRATEGIES
+from longtrace.errors import command
 from longtrace.records import Record, Trajectory
 from longtrace.report.charts import Part
 from longtrace.store import fingerprint, read_json, read_records
@@ -112,7 +113,7 @@ def corpus_stage(run: Path) -> StageView:
     """Documents read."""
     found = meta(run / "corpus")
     if found is None:
-        return StageView(verb="corpus", name="Corpus", command=f"longtrace corpus --run {run}")
+        return StageView(verb="corpus", name="Corpus", command=command("corpus", run))
     note = f"{found.get('characters', 0):,} characters, {found.get('links', 0):,} links"
     if "largest_component" in found:
         note += f"; {found['largest_component']:,} documents reach one another"
@@ -123,9 +124,7 @@ def questions_stage(run: Path) -> StageView:
     """Walks that became questions."""
     found = meta(run / "questions")
     if found is None:
-        return StageView(
-            verb="questions", name="Questions", command=f"longtrace questions --run {run}"
-        )
+        return StageView(verb="questions", name="Questions", command=command("questions", run))
     hops = found["config"].get("hops")
     total = found["count"] + sum(found["rejected"].values())
     note = f"from {total:,} walks" + (f" of {hops} hops" if hops else "")
@@ -134,10 +133,10 @@ def questions_stage(run: Path) -> StageView:
 
 def trajectories_stage(run: Path, counts: Tally | None) -> StageView:
     """Attempts by how they ended."""
-    command = f"longtrace trajectories --run {run}"
+    typed = command("trajectories", run)
     found = meta(run / "trajectories")
     if found is None or counts is None:
-        return StageView(verb="trajectories", name="Trajectories", command=command)
+        return StageView(verb="trajectories", name="Trajectories", command=typed)
     reasons = _reasons(found["rejected"])
     parts = (
         Part("right", counts.right, "right-tone"),
@@ -150,7 +149,7 @@ def trajectories_stage(run: Path, counts: Tally | None) -> StageView:
     return StageView(
         verb="trajectories",
         name="Trajectories",
-        command=command,
+        command=typed,
         complete=True,
         kept=counts.attempts,
         unit="attempts",
@@ -163,9 +162,9 @@ def trajectories_stage(run: Path, counts: Tally | None) -> StageView:
 
 def contexts_stages(run: Path) -> list[StageView]:
     """Contexts made, one line for all strategies that kept and dropped the same questions."""
-    command = f"longtrace contexts --run {run}"
+    typed = command("contexts", run)
     if meta(run / "contexts") is None:
-        return [StageView(verb="contexts", name="Contexts", command=command)]
+        return [StageView(verb="contexts", name="Contexts", command=typed)]
     alike: dict[str, tuple[dict[str, Any], list[str]]] = {}
     for name in OFFERED:
         value = meta(run / "contexts" / name)
@@ -191,23 +190,21 @@ def dataset_stages(run: Path) -> list[StageView]:
             splits = value.get("splits", {})
             note = ", ".join(f"{rows:,} {split}" for split, rows in splits.items())
             lines.append(_counted("export", f"Dataset, {name}", "rows", run, value, note))
-    return lines or [
-        StageView(verb="export", name="Dataset", command=f"longtrace export --run {run}")
-    ]
+    return lines or [StageView(verb="export", name="Dataset", command=command("export", run))]
 
 
 def training_stage(run: Path) -> StageView:
     """Updates made."""
-    command = f"longtrace train --run {run}"
+    typed = command("train", run)
     found = meta(run / "training")
     if found is None:
-        return StageView(verb="train", name="Training", command=command)
+        return StageView(verb="train", name="Training", command=typed)
     config = found["config"]
     steps, prompts, group = (config[k] for k in ("steps", "prompts_per_step", "group_size"))
     return StageView(
         verb="train",
         name="Training",
-        command=command,
+        command=typed,
         complete=True,
         kept=steps,
         unit="updates",
@@ -226,7 +223,7 @@ def _counted(
     return StageView(
         verb=verb,
         name=name,
-        command=f"longtrace {verb} --run {run}",
+        command=command(verb, run),
         complete=True,
         kept=found["count"],
         unit=unit,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from longtrace.corpus.corpus import Corpus
-from longtrace.errors import InputError, RunFolderError
+from longtrace.errors import InputError, RunFolderError, command
 from longtrace.records import Entity, Example, Message
 from longtrace.store import Stage, read_records
 from longtrace.training.config import Config
@@ -105,7 +105,8 @@ def require_files(folder: Path, suffix: str) -> None:
         if not path.is_file():
             run = folder.parent.parent
             raise RunFolderError(
-                f"{path}: no such file; run `longtrace export --to {folder.name} --run {run}` first"
+                f"{path}: no such file; "
+                f"run `{command('export', run, '--to', folder.name)}` first"
             )
 
 

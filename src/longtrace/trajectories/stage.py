@@ -19,6 +19,7 @@ from rich.text import Text
 
 from longtrace.config import Options, Result
 from longtrace.corpus.corpus import Corpus
+from longtrace.errors import command
 from longtrace.llm import LLM, in_order
 from longtrace.parallel import ordered_map, progress
 from longtrace.questions.clues import Weights, page_cache
@@ -183,5 +184,5 @@ def _result(folder: Path, meta: dict[str, Any], run_folder: Path) -> Result:
             Text(f"{never:,} of {questions:,} questions were solved by no attempt"),
         ],
         wrote=folder / "data.jsonl",
-        next=f"longtrace contexts --run {run_folder}",
+        next=command("contexts", run_folder),
     )
