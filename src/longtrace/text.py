@@ -5,7 +5,8 @@ so that `normalise(name) in normalise(text)` is a whole-word match. It folds cas
 accents; writes scripts without word spaces (Han, kana, Hangul) one character a word; keeps `+` and
 `#` that end a word (C++, C#); joins dotted initials (U.S. -> us); and puts a `|` at sentence ends,
 so that no name matches across two sentences. Names of two or three capitals are the exception to
-folding: they must be met in capitals.
+folding: they must be met in capitals. A name that itself holds such a mark ("Mrs. Dalloway") is
+looked for with and without it; see `needles`.
 """
 
 from __future__ import annotations
@@ -118,9 +119,26 @@ def _plain_run(run: str) -> str:
 
 
 def normalise_name(name: str) -> str:
-    """`normalise` for a name: no sentence marks, empty string if nothing of it can be matched."""
+    """`normalise` for a name: no sentence marks, empty string if nothing of it can be matched.
+
+    Equal for equal names; to find a name in a text use `names`, `Haystack` or `needles`.
+    """
     words = [w for w in normalise(name).split() if w != "|"]
     return f" {' '.join(words)} " if words else ""
+
+
+def needles(name: str) -> tuple[str, ...]:
+    """What to look for in a normalised text to find `name`; empty if nothing of it can be matched.
+
+    The first is `normalise_name(name)`. Where the name holds what looks like a sentence end, as in
+    "Mrs. Dalloway" and "Yahoo! Japan", a second one keeps that mark: "Mrs Dalloway" and "Mrs.
+    Dalloway" are both found.
+    """
+    spelled = normalise(name).strip(" |")
+    if "|" not in spelled:
+        return (f" {spelled} ",) if spelled else ()
+    plain = " ".join(word for word in spelled.split() if word != "|")
+    return f" {plain} ", f" {spelled} "
 
 
 class Haystack:
@@ -132,8 +150,8 @@ class Haystack:
 
     def holds(self, name: str) -> bool:
         """Whether `name` stands in the text as whole words; see `names`."""
-        needle = normalise_name(name)
-        return bool(needle) and needle in self._words and capitals(name, self._text)
+        found = any(needle in self._words for needle in needles(name))
+        return found and capitals(name, self._text)
 
 
 def names(text: str, name: str) -> bool:

@@ -85,3 +85,8 @@ def test_a_name_in_other_letters_is_located_by_its_paragraph() -> None:
     assert text[slice(*span)] == "The town of Łódź lies here."
     assert locate(text, "Lod") is None
     assert locate("a bc", "?") is None
+
+
+def test_a_name_with_a_full_stop_inside_is_located_with_and_without_it() -> None:
+    assert locate("He read Mrs. Dalloway.", "Mrs. Dalloway") == (8, 21)
+    assert locate("He read.\n\nIt was Mrs\nDalloway.", "Mrs. Dalloway") == (10, 30)

@@ -16,6 +16,7 @@ from longtrace.store import read_json
 from longtrace.text import Haystack, normalise_name
 
 WORDS = ["New", "Guinea", "Papua", "new", "York", "C++", "Ünal", "字", "U.S.", "x.", "\n\n", "of"]
+WORDS += ["Mrs.", "Mrs", "Panic!", "York."]
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
 
 

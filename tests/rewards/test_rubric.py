@@ -49,6 +49,8 @@ DEFECTS = [
     (4, "US", "Made in the U.S. and Canada", False, True),
     (5, "New York", "When I saw it, it was new. York is far.", True, False),
     (5, "New York", "She lives in New York.", True, True),
+    (5, "Mrs. Dalloway", "It is Mrs. Dalloway.", True, True),
+    (5, "Yahoo! Japan", "It is yahoo japan", True, True),
 ]
 
 

@@ -16,7 +16,7 @@ from longtrace.contexts.render import heading
 from longtrace.contexts.units import Unit, Units, stripped_paragraphs
 from longtrace.corpus.corpus import Corpus
 from longtrace.records import Proof, Question
-from longtrace.text import Haystack, names, normalise
+from longtrace.text import Haystack, names
 
 Policy = Literal["drop", "strict", "promote"]
 Span = tuple[int, int]
@@ -120,7 +120,7 @@ def locate(text: str, form: str) -> Span | None:
 
 
 def _paragraphs_with(text: str, form: str) -> Iterator[Span]:
-    if form.isascii() and text.isascii() and normalise(form).strip() not in normalise(text):
+    if form.isascii() and text.isascii() and not names(text, form):
         return
     for start, end in stripped_paragraphs(text):
         if names(text[start:end], form):

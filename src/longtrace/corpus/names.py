@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from longtrace.corpus.hashes import Hashes, Roller, hash_strings, mix, places
-from longtrace.text import STOP_WORDS, capitals, fold, normalise, normalise_name
+from longtrace.text import STOP_WORDS, capitals, fold, needles, normalise
 
 MIN_NAME_LETTERS = 4
 _ACRONYM_CHARS = 3
@@ -97,15 +97,20 @@ class _Part(NamedTuple):
 
 def _part(start: int, batch: Sequence[Sequence[str]]) -> _Part:
     """The names of documents start, start + 1, ..."""
-    needles = [[normalise_name(form).strip() for form in forms] for forms in batch]
-    flat = [needle for row in needles for needle in row]
-    forms = [form for row in batch for form in row]
+    rows = [[needles(form) for form in forms] for forms in batch]
+    flat = [needle.strip() for row in rows for found in row for needle in found]
+    forms = [
+        form
+        for row, forms in zip(rows, batch, strict=True)
+        for found, form in zip(row, forms, strict=True)
+        for _ in found
+    ]
     acronym = (
         len(n) <= _ACRONYM_CHARS and not capitals(f, "") for n, f in zip(flat, forms, strict=True)
     )
-    owners = np.repeat(np.arange(start, start + len(batch)), [len(row) for row in needles])
+    owners = np.repeat(np.arange(start, start + len(batch)), [sum(map(len, row)) for row in rows])
     long = np.fromiter((len(needle) > 1 for needle in flat), np.bool_, len(flat))
-    main = [row[0] for row in needles]
+    main = [row[0][0].strip() if row[0] else "" for row in rows]
     poor = (len(needle) < MIN_NAME_LETTERS or needle.isdigit() for needle in main)
     return _Part(
         hashes=hash_strings(flat)[long],
