@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from longtrace.cli import main
 from longtrace.config import Options
-from longtrace.errors import RunFolderError
+from longtrace.errors import RunFolderError, command
 from longtrace.report.data import RunData, read_run
 from longtrace.report.page import Config, page, run, script_json, within
 
@@ -139,7 +139,7 @@ def test_the_funnel_says_what_was_dropped_and_why(html: str) -> None:
 def test_a_run_of_one_stage_names_the_commands_for_the_rest(corpus_run: Path) -> None:
     text = Outline(page(read_run(corpus_run, 60))).text
     for verb in ("questions", "trajectories", "contexts", "export", "train"):
-        assert f"longtrace {verb} --run {corpus_run}" in text
+        assert command(verb, corpus_run) in text
 
 
 def test_an_empty_folder_is_an_error_with_a_remedy(tmp_path: Path) -> None:
