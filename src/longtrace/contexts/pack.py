@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Literal, NamedTuple
 
+from longtrace.choices import chosen
 from longtrace.errors import InputError
 from longtrace.records import Passage, Tier
 
@@ -60,8 +61,10 @@ def pack(
         cut: shortens the one document that does not fit; None leaves it out.
 
     Raises:
-        InputError: gold alone exceeds the budget, or a document has no token count.
+        InputError: gold alone exceeds the budget, a document has no token count, or `order` is none
+            of the three.
     """
+    order = chosen(order, Order, "order")
     salt = rng.getrandbits(64)
     gold = sorted(doc for doc, tier in tiers.items() if tier is Tier.GOLD)
     passages = [Passage(doc=doc, tier=Tier.GOLD, tokens=_count(tokens, doc)) for doc in gold]

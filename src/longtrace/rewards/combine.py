@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator
-
+from longtrace.choices import chosen, either_spelling
 from longtrace.errors import InputError
 from longtrace.records import Score
 
@@ -28,10 +27,9 @@ Normalize: TypeAlias = Literal["group_max", "raw"]
 Best: TypeAlias = Literal["all", "correct"]
 """Over whom the group's best is taken: all judged members (published), or the right ones."""
 
-_underscored = BeforeValidator(lambda v: v.replace("-", "_") if isinstance(v, str) else v)
-CreditOption: TypeAlias = Annotated[Credit, _underscored]
+CreditOption: TypeAlias = Annotated[Credit, either_spelling]
 """`Credit` as an option of a verb, where `positive-only` is the same as `positive_only`."""
-NormalizeOption: TypeAlias = Annotated[Normalize, _underscored]
+NormalizeOption: TypeAlias = Annotated[Normalize, either_spelling]
 """`Normalize` as an option of a verb, where `group-max` is the same as `group_max`."""
 
 
@@ -56,13 +54,16 @@ def combine(
             a member above the bar counts as 1, and where nobody is right the best is over all.
 
     Raises:
-        InputError: `eta` is outside [0, 1].
+        InputError: `eta` is outside [0, 1], or a choice is none of those above; `positive-only` is
+            the same as `positive_only`.
 
     Source: LongTraceRL (arXiv 2605.31584), rubric reward with group normalisation, as the published
     training code computes it; eta 0.3 is the published value.
     """
     if not 0.0 <= eta <= 1.0:
         raise InputError(f"eta = {eta}: the weight of the rubric must be between 0 and 1")
+    credit, best = chosen(credit, Credit, "credit"), chosen(best, Best, "best")
+    normalize = chosen(normalize, Normalize, "normalize")
     top = _best(scores_G, best) if normalize == "group_max" else 1.0
     return [_reward(score, top, eta, credit) for score in scores_G]
 

@@ -12,8 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Literal, Protocol, TypeAlias
 
-from pydantic import BeforeValidator
-
+from longtrace.choices import chosen, either_spelling
 from longtrace.records import Verdict
 from longtrace.rewards.answer import exact, final_answer, split_thinking
 from longtrace.text import normalise_name
@@ -21,9 +20,7 @@ from longtrace.text import normalise_name
 Kind: TypeAlias = Literal["exact", "two_way_substring", "judge", "exact_then_judge"]
 """How an outcome is found: equality of words; the answer in the response's answer or the other way
 round; a language model; or equality first and the model where the rules leave it open."""
-KindOption: TypeAlias = Annotated[
-    Kind, BeforeValidator(lambda v: v.replace("-", "_") if isinstance(v, str) else v)
-]
+KindOption: TypeAlias = Annotated[Kind, either_spelling]
 """`Kind` as an option of a verb, where `exact-then-judge` is the same as `exact_then_judge`."""
 
 _MOST_ITEMS, _ITEM_WORDS, _SHORT_WORDS = 3, 4, 12
@@ -77,6 +74,9 @@ async def outcome(
         kind: see `Kind`.
         judge: asked by `judge` and `exact_then_judge`; without one, what only it could tell is
             None.
+
+    Raises:
+        InputError: `kind` is none of `Kind`.
     """
     verdict = by_rule(response, answer, aliases, kind)
     if verdict is not None:
@@ -88,7 +88,12 @@ async def outcome(
 
 
 def by_rule(response: str, answer: str, aliases: Sequence[str], kind: Kind) -> Verdict | None:
-    """The verdict of the rules of `kind`; None where a judge must tell."""
+    """The verdict of the rules of `kind`; None where a judge must tell.
+
+    Raises:
+        InputError: `kind` is none of `Kind`.
+    """
+    kind = chosen(kind, Kind, "kind")
     content = split_thinking(response, thinks=False).content
     if not content:
         return Verdict(correct=False, extracted="", judge="rule:empty")

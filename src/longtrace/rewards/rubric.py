@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+from longtrace.choices import chosen
 from longtrace.errors import InputError
 from longtrace.records import Entity, Score
 from longtrace.text import Haystack, normalise_name
@@ -42,11 +43,12 @@ def rubric_score(text: str, entities: Sequence[Name], *, match: Match = "words")
     every text.
 
     Raises:
-        InputError: an entity is a number and `match` is `upstream`, which fails on it.
+        InputError: an entity is a number and `match` is `upstream`, which fails on it; or `match`
+            is neither of the two.
 
     Source: the published reward server; the share is its "raw" rubric reward.
     """
-    find = _words(text) if match == "words" else _upstream(text)
+    find = _words(text) if chosen(match, Match, "match") == "words" else _upstream(text)
     hit: list[str] = []
     missed: list[str] = []
     unmatchable: list[str] = []
