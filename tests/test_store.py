@@ -6,13 +6,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from longtrace.errors import InputError, RowError, RunFolderError
 from longtrace.records import Entity
-from longtrace.store import Stage, fingerprint, read_json, read_records, write_json
+from longtrace.store import (
+    Stage,
+    check_inputs,
+    fingerprint,
+    is_made,
+    read_json,
+    read_records,
+    write_json,
+)
 
 WORK = """
 import sys, time
@@ -28,6 +37,28 @@ with Stage(Path(sys.argv[1]), {"n": 300}, {}) as stage:
             stage.accept(Entity(name=f"name {unit} " + "x" * (unit % 50)))
     stage.finish()
 """
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from longtrace.records import Entity
+from longtrace.store import Stage
+with Stage(Path(sys.argv[1]), {}, {}) as stage:
+    stage.accept(Entity(name="x"))
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def made(folder: Path, names: Sequence[str], inputs: Mapping[str, str] | None = None) -> Path:
+    """A complete stage with a row a name and one rejected unit."""
+    with Stage(folder, {"hops": 4}, inputs or {}, fresh=True) as stage:
+        for name in names:
+            stage.accept(Entity(name=name))
+        stage.reject("u", "why")
+        stage.finish()
+    return folder
 
 
 def units_done(folder: Path) -> int:
@@ -92,7 +123,7 @@ def test_complete_means_meta_is_there_and_a_later_stage_asks_for_it(tmp_path: Pa
         assert (before, stage.complete) == (False, True)
     first = fingerprint(folder)
     assert first == fingerprint(folder)
-    write_json(folder / "meta.json", {**read_json(folder / "meta.json"), "count": 9})
+    write_json(folder / "meta.json", {**read_json(folder / "meta.json"), "extra": 2})
     assert fingerprint(folder) != first
 
 
@@ -112,3 +143,120 @@ def test_write_json_never_leaves_half_a_file(tmp_path: Path) -> None:
         write_json(path, {"a": object()})
     assert read_json(path) == {"a": 1}
     assert path.read_bytes().endswith(b"}\n")
+
+
+@pytest.mark.parametrize("name", ["data.jsonl", "rejected.jsonl"])
+@pytest.mark.parametrize("keep", [0, 5, -1])
+def test_rows_lost_from_a_complete_stage_are_noticed_and_nothing_is_touched(
+    tmp_path: Path, name: str, keep: int
+) -> None:
+    folder = made(tmp_path / "run" / "questions", "abc")
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:keep])
+    before = contents(folder)
+    remedy = rf"{name}: \d whole lines.*run `longtrace questions.* --run \S+.*`"
+    with pytest.raises(RunFolderError, match=remedy) as error:
+        Stage(folder, {"hops": 4}, {})
+    assert "--fresh" in str(error.value)
+    for check in (lambda: fingerprint(folder), lambda: is_made(folder, {"hops": 4}, {})):
+        with pytest.raises(RunFolderError, match=remedy):
+            check()
+    assert contents(folder) == before
+    assert len(list(read_records(made(folder, "ab") / "data.jsonl", Entity))) == 2
+
+
+def test_a_complete_stage_says_its_counts_and_opening_it_changes_no_file(tmp_path: Path) -> None:
+    folder = made(tmp_path / "questions", "abc")
+    (folder / "notes.txt").write_text("mine")
+    before = contents(folder)
+    with Stage(folder, {"hops": 4}, {}) as stage:
+        assert (stage.accepted, stage.done, stage.rejected) == (3, 4, {"why": 1})
+    assert contents(folder) == before
+
+
+def test_other_rows_with_the_same_counts_have_another_fingerprint(tmp_path: Path) -> None:
+    first = fingerprint(made(tmp_path / "questions", ["a", "b"]))
+    assert fingerprint(made(tmp_path / "questions", ["a", "c"])) != first
+    assert fingerprint(made(tmp_path / "questions", ["a", "b"])) == first
+
+
+def test_rows_made_from_an_input_that_was_replaced_are_refused(tmp_path: Path) -> None:
+    corpus = made(tmp_path / "corpus", "a")
+    folder = made(tmp_path / "contexts" / "tiered", "b", {"corpus": fingerprint(corpus)})
+    sources = {"corpus": corpus, "questions": tmp_path / "questions"}
+    check_inputs(folder, sources)
+    made(corpus, "c")
+    with pytest.raises(RunFolderError, match="made from another corpus stage") as error:
+        check_inputs(folder, sources)
+    for word in ("longtrace contexts", "--strategy tiered", "--fresh", f"--run {tmp_path}"):
+        assert word in str(error.value)
+
+
+def test_a_stage_is_made_only_with_its_own_configuration_and_inputs(tmp_path: Path) -> None:
+    folder = made(tmp_path / "questions", "a", {"corpus": "1"})
+    assert is_made(folder, {"hops": 4}, {"corpus": "1"})
+    assert not is_made(folder, {"hops": 5}, {"corpus": "1"})
+    assert not is_made(folder, {"hops": 4}, {"corpus": "2"})
+    (folder / "meta.json").unlink()
+    assert not is_made(folder, {"hops": 4}, {"corpus": "1"})
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "3", "{", "", '{"count": "many"}'])
+@pytest.mark.parametrize("name", ["meta.json", "stage.json"])
+def test_damaged_stage_files_are_named_and_fresh_is_the_way_out(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    folder = made(tmp_path / "run" / "questions", "abc")
+    (folder / name).write_text(text)
+    with pytest.raises(RunFolderError, match=rf"questions/{name}: .*longtrace questions") as error:
+        Stage(folder, {"hops": 4}, {})
+    assert "--fresh" in str(error.value)
+    assert "delete" not in str(error.value)
+    assert "\n" not in str(error.value)
+    made(folder, "abc")
+
+
+@pytest.mark.parametrize("line", ["{}", "[]", "3", "not json", '{"unit": 1}', '"reason"'])
+def test_a_damaged_line_of_rejected_units_is_named(tmp_path: Path, line: str) -> None:
+    folder = made(tmp_path / "questions", "a")
+    (folder / "meta.json").unlink()
+    (folder / "rejected.jsonl").write_text(f'{{"unit": 1, "reason": "why"}}\n{line}\n')
+    with pytest.raises(RowError, match=r"rejected\.jsonl:2: .*longtrace questions.*"):
+        Stage(folder, {"hops": 4}, {})
+
+
+def test_a_bad_row_of_a_stage_names_the_command_that_redoes_it(tmp_path: Path) -> None:
+    folder = made(tmp_path / "questions", "a")
+    (folder / "data.jsonl").write_text('{"nmae": "a"}\n')
+    with pytest.raises(RowError, match=r"data\.jsonl:1: .*expected a Entity row.*--fresh"):
+        list(read_records(folder / "data.jsonl", Entity))
+
+
+def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "questions"
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"open\n"
+        before = contents(folder)
+        for fresh in (False, True):
+            with pytest.raises(RunFolderError, match=r"questions: another process is at work"):
+                Stage(folder, {}, {}, fresh=fresh)
+        assert contents(folder) == before
+        first.kill()
+    with Stage(folder, {}, {}) as stage:
+        assert stage.done == 1
+        second = subprocess.run([*command], input=b"", capture_output=True, check=False)
+        assert b"another process is at work" in second.stderr
+        stage.finish()
+    assert {path.name for path in folder.iterdir()} == {
+        *("data.jsonl", "rejected.jsonl", "meta.json", "stage.json")
+    }
+
+
+def test_a_complete_stage_may_be_read_by_many_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "questions"
+    with Stage(folder, {}, {}) as stage:
+        stage.finish()
+        code = "from longtrace.store import *; import sys; Stage(Path(sys.argv[1]), {}, {})"
+        subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
