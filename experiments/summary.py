@@ -13,15 +13,15 @@ import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-import numpy as np
 from markupsafe import Markup
 from rubric import read_plan
+from scipy import stats
 
 from longtrace.report.charts import Scale, element, ticks
-from longtrace.statistics import Interval, mean_ci, paired_ci
+from longtrace.statistics import Interval
 from longtrace.store import read_json, write_json
 
 KINDS = ("tiered", "shortcut", "hard", "long", "hops4")
@@ -41,10 +41,13 @@ class Compared(NamedTuple):
     b: str
     kind: str
     measure: str
-    difference: Interval | None
+    difference: Interval
     p: float
     """Exact two-sided sign-flip test over the seeds both arms have."""
     seeds: int
+    p_starts: float
+    """The same test over warm starts, each with the mean of its seeds: those are independent."""
+    starts: int
 
 
 QUESTIONS: tuple[tuple[str, str, str, str, str], ...] = (
@@ -58,6 +61,15 @@ QUESTIONS: tuple[tuple[str, str, str, str, str], ...] = (
     ("tiered against random distractors", "A-positive", "R-positive", "hard", "accuracy"),
     ("tiered against random distractors", "A-positive", "R-positive", "long", "accuracy"),
 )
+
+
+def over_runs(values: Sequence[float]) -> Interval:
+    """Mean with Student's 95 % interval: there are too few runs for a bootstrap."""
+    n, mean = len(values), fmean(values)
+    if n < 3:
+        return Interval(mean, None, None, n)
+    half = float(stats.t.ppf(0.975, n - 1)) * stdev(values) / n**0.5
+    return Interval(mean, mean - half, mean + half, n)
 
 
 def sign_flip(differences: Sequence[float]) -> float:
@@ -96,8 +108,12 @@ def compare(results: Mapping[str, Mapping[int, Any]]) -> list[Compared]:
             continue
         pairs = [[results[arm][seed]["final"][kind][measure] for seed in seeds] for arm in (a, b)]
         gaps = [x - y for x, y in zip(*pairs, strict=True)]
-        interval = paired_ci(pairs[0], pairs[1], rng=np.random.default_rng(0), resamples=10_000)
-        rows.append(Compared(question, a, b, kind, measure, interval, sign_flip(gaps), len(seeds)))
+        by_start: dict[int, list[float]] = {}
+        for seed, gap in zip(seeds, gaps, strict=True):
+            by_start.setdefault(results[a][seed]["model_seed"], []).append(gap)
+        means = [fmean(own) for own in by_start.values()]
+        tested = (sign_flip(gaps), len(seeds), sign_flip(means), len(means))
+        rows.append(Compared(question, a, b, kind, measure, over_runs(gaps), *tested))
     return rows
 
 
@@ -113,7 +129,7 @@ def results(out: Path) -> dict[str, dict[int, Any]]:
 def curve_figure(
     title: str, arms: Mapping[str, Mapping[int, Any]], read: Callable[[Any, Any], float]
 ) -> Markup:
-    """Mean over runs with a 95 % band, one line an arm; `read` takes a run and a point.
+    """Mean over runs with a 95 % band (Student's), one line an arm; `read` takes a run and a point.
 
     Positions are pixels, and colours are attributes, so that the file stands alone.
     """
@@ -125,13 +141,12 @@ def curve_figure(
                 points.setdefault(point["step"], []).append(read(run, point))
         whole = max(map(len, points.values()))
         lines[name] = [
-            (step, interval)
+            (step, over_runs(values))
             for step, values in sorted(points.items())
             if len(values) == whole
-            if (interval := mean_ci(values, rng=np.random.default_rng(0)))
         ]
-    top = max(i.high or i.mean for line in lines.values() for _, i in line)
-    y = Scale(0.0, 1.0 if top <= 1.0 else float(int(top) + 1))
+    top = max(i.mean for line in lines.values() for _, i in line)
+    y = Scale(0.0, 1.0 if top <= 1.0 else float(int(top) + 2))
     x = Scale(0.0, float(max(step for line in lines.values() for step, _ in line)))
     marks = [_frame(title, x, y)]
     ends: list[tuple[float, str, str]] = []
@@ -252,21 +267,37 @@ def tables(found: Mapping[str, Mapping[int, Any]], rows: Sequence[Compared]) -> 
         steps = f"{fmean(known):.0f}" if known else "never"
         cells.append(f"{steps} ({len(known)} of {len(runs)} runs)")
         out.append(f"| {name} | {len(runs)} | " + " | ".join(cells) + " |")
-    out += ["", "| question | difference | on | mean [95 %] | p | p, Holm | seeds |"]
-    out.append("|---" * 7 + "|")
+    heads = ("question", "difference", "on", "mean [95 %]", "p (runs)", "p, Holm", "p (starts)")
+    out += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row, corrected in zip(rows, holm([row.p for row in rows]), strict=True):
         scale, digits = (1.0, 1) if row.measure == "names" else (100.0, 0)
-        text = row.difference.text(scale=scale, digits=digits, sign=True) if row.difference else ""
+        text = row.difference.text(scale=scale, digits=digits, sign=True)
         out.append(
             f"| {row.question} | {row.a} less {row.b} | {row.measure}, {row.kind} | {text} | "
-            f"{row.p:.3f} | {corrected:.2f} | {row.seeds} |"
+            f"{row.p:.3f} ({row.seeds}) | {corrected:.2f} | {row.p_starts:.3f} ({row.starts}) |"
         )
+    out += ["", "| warm start | seeds | B-outcome, hard | B-positive, hard |", "|---|---|---|---|"]
+    for start, seeds in _by_start(found, "B-outcome", "B-positive").items():
+        cells = [
+            ", ".join(f"{100 * found[arm][s]['final']['hard']['accuracy']:.0f}" for s in seeds)
+            for arm in ("B-outcome", "B-positive")
+        ]
+        out.append(f"| {start} | {', '.join(map(str, seeds))} | {' | '.join(cells)} |")
     return "\n".join(out)
 
 
+def _by_start(found: Mapping[str, Mapping[int, Any]], *arms: str) -> dict[int, list[int]]:
+    """Warm start -> the seeds that all of `arms` have from it."""
+    starts: dict[int, list[int]] = {}
+    for seed in sorted(set.intersection(*(set(found.get(arm, {})) for arm in arms))):
+        starts.setdefault(found[arms[0]][seed]["model_seed"], []).append(seed)
+    return dict(sorted(starts.items()))
+
+
 def _mean(values: Sequence[float], scale: float, digits: int) -> str:
-    interval = mean_ci(values, rng=np.random.default_rng(0))
-    return interval.text(scale=scale, digits=digits) if interval else ""
+    """Mean over runs and their standard deviation."""
+    spread = f" ± {stdev(values) * scale:.{digits}f}" if len(values) > 1 else ""
+    return f"{fmean(values) * scale:.{digits}f}{spread}"
 
 
 def main() -> None:

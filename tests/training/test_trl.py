@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from longtrace.errors import InputError
 from longtrace.store import write_json
 from longtrace.training import policy, trl
 from longtrace.training.config import Config
@@ -131,3 +133,33 @@ def test_a_users_model_has_one_group_on_the_device_at_a_time(tmp_path: Path) -> 
     made = trl.grpo_config(Config(model="x"), tmp_path)
     assert (made.per_device_train_batch_size, made.gradient_accumulation_steps) == (8, 16)
     assert made.generation_batch_size == 128
+
+
+def test_later_options_do_not_change_what_a_folder_was_made_with() -> None:
+    plain = Config().identity()
+    assert not {"clip_low", "vllm", "preset", "plan", "report_to", "resume"} & set(plain)
+    assert Config(clip_high=0.3).identity() == plain | {"clip_high": 0.3}
+    assert Config(report_to="tensorboard", gather=True, nodes=1).identity() == plain
+
+
+def test_clipping_and_updates_reach_the_trainer(tmp_path: Path) -> None:
+    made = trl.grpo_config(Config(clip_low=0.1, clip_high=0.3, updates_per_batch=2), tmp_path)
+    assert (made.epsilon, made.epsilon_high, made.num_iterations) == (0.1, 0.3, 2)
+
+
+def test_the_published_correction_drops_tokens_and_not_sequences(tmp_path: Path) -> None:
+    from trl import GRPOConfig
+
+    made = GRPOConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, **trl.icepop(Config()))
+    assert made.vllm_importance_sampling_mode == "token_mask"
+    assert made.vllm_importance_sampling_clip_min == 0.5
+    assert made.vllm_importance_sampling_clip_max == 2.0
+
+
+def test_vllm_is_refused_where_it_cannot_be_used() -> None:
+    assert trl.vllm_options(Config()) == {}
+    with pytest.raises(InputError, match="give --model"):
+        trl.vllm_options(Config(vllm="colocate"))
+    if importlib.util.find_spec("vllm") is None:
+        with pytest.raises(InputError, match=r"trl\[vllm\]"):
+            trl.vllm_options(Config(vllm="server", model="x"))

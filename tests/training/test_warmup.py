@@ -116,3 +116,19 @@ def test_a_failed_gate_ends_the_attempt(tasks: list[Task]) -> None:
             tasks, tasks, seed=0, seeds=1, plans=plans, said=said.append, advance=ignored
         )
     assert "mixed" not in said[0]
+
+
+def test_a_spray_names_many_and_answers_one_of_them(tasks: list[Task]) -> None:
+    rng = Random(0)
+    for one in tasks[:20]:
+        drawn = anonymise(one, rng)
+        named, answer = warmup.response(drawn, "spray", rng).split(" \n answer: ")
+        names = named.split(" ")
+        assert 8 <= len(names) == len(set(names)) <= 14
+        assert answer in names
+
+
+def test_a_mix_has_the_shares_it_is_given(tasks: list[Task]) -> None:
+    shares = warmup.mostly_skipping(0.4)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["jump"] == pytest.approx(3 * shares["cut"])
