@@ -105,8 +105,7 @@ def require_files(folder: Path, suffix: str) -> None:
         if not path.is_file():
             run = folder.parent.parent
             raise RunFolderError(
-                f"{path}: no such file; "
-                f"run `{command('export', run, '--to', folder.name)}` first"
+                f"{path}: no such file; run `{command('export', run, '--to', folder.name)}` first"
             )
 
 

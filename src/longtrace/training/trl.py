@@ -106,7 +106,7 @@ def train(
             reward_funcs=reward_function(settings, lambda batch: _keep(batch, config, folder)),
             args=args,
             train_dataset=in_order(rows, config),
-            peft_config=_lora(config),
+            peft_config=lora(config),
             callbacks=[_recorder(folder, advance)],
         )
         trainer.remove_callback(PrinterCallback)
@@ -225,7 +225,8 @@ def metrics(folder: Path) -> list[StepMetrics]:
     return list(read_records(folder / "metrics.jsonl", StepMetrics))
 
 
-def _lora(config: Config) -> Any:
+def lora(config: Config) -> Any:
+    """Adapters on every linear layer of a user's model; None where every weight is trained."""
     if not config.model or not config.lora_rank:
         return None
     from peft import LoraConfig
