@@ -18,6 +18,7 @@ from longtrace.cli import show
 from longtrace.config import Config as StageConfig
 from longtrace.config import Options, Result, parse
 from longtrace.errors import RunFolderError
+from longtrace.statistics import Interval
 from longtrace.verbs import VERBS, load
 
 SETTINGS = Path(__file__).with_name("demo.toml")
@@ -96,9 +97,7 @@ def _summary(made: dict[str, Any], took_s: float) -> list[RenderableType]:
 def _change(change: dict[str, Any]) -> str:
     """`before -> after` of one measure on held-out questions, in per cent with 95 % intervals."""
     shown = [
-        "not judged"
-        if part is None
-        else f"{100 * part['mean']:.0f} % [{100 * part['low']:.0f}, {100 * part['high']:.0f}]"
+        "not judged" if part is None else f"{Interval(**part).text(scale=100, digits=0)} %"
         for part in (change["before"], change["after"])
     ]
     return f"{shown[0]} before, {shown[1]} after GRPO, on questions held out"

@@ -46,7 +46,7 @@ def test_the_card_states_source_licence_counts_hashes_and_canary(exported: Path)
 def test_the_card_holds_the_overlap_table_and_histograms_that_add_up(exported: Path) -> None:
     shown = text(exported)
     table = read_json(exported / "contexts" / "overlap.json")
-    assert f"| tiered | all | {100 * table['overlap']['tiered']['all']:.1f} [" in shown
+    assert f"| tiered | all | {100 * table['overlap']['tiered']['all']:.1f} (n < 8) |" in shown
     for title, total in (("Tokens of the prompts", 5), ("Where gold begins", 15), ("Layouts", 5)):
         rows = shown.split(f"### {title}\n")[1].strip().split("\n\n")[0].splitlines()[2:]
         assert sum(int(row.split("|")[2].replace(",", "")) for row in rows) == total

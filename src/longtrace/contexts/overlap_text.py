@@ -69,7 +69,7 @@ def _difference(pair: str, found: Mapping[str, Any] | None, table: Mapping[str, 
     if found is None:
         return f"{pair}: -"
     interval = Interval(**found)
-    verdict = "" if interval.excludes_zero else ", not significant"
+    verdict = f", {interval.verdict}" if interval.verdict else ""
     return f"{pair}: {interval.text(scale=100, digits=1, sign=True)} points, paired{verdict}"
 
 

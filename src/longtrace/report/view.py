@@ -20,7 +20,7 @@ from longtrace.report.data import Overlap, Pool, RunData, Shares
 from longtrace.report.inspector import QuestionView
 from longtrace.report.stages import Reason, StageView
 from longtrace.report.training import Group, Training
-from longtrace.statistics import Interval
+from longtrace.statistics import TOO_FEW, Interval
 from longtrace.training.stage import Change
 
 NOTHING = "\u2013"
@@ -201,9 +201,9 @@ def _stage(stage: StageView) -> StageLine:
 
 
 def _bounds(interval: Interval, *, sign: str = "") -> str:
-    """The 95 % interval of a share in percent; empty if there is none."""
+    """The 95 % interval of a share in percent, or that there are too few values for one."""
     if interval.low is None or interval.high is None:
-        return ""
+        return TOO_FEW
     return f"[{100 * interval.low:{sign}.1f}, {100 * interval.high:{sign}.1f}]"
 
 
@@ -294,8 +294,7 @@ def _pair(
     if same_set and names == PAIRS[-1]:
         return PairLine(name, NOTHING, "", None, "the same set: no claim")
     drawing = charts.whisker(_percents(difference), scale, f"{name}: {value} {bounds}")
-    remark = "" if difference.excludes_zero else "not significant"
-    return PairLine(name, value, bounds, drawing, remark)
+    return PairLine(name, value, bounds, drawing, difference.verdict)
 
 
 def _pool(pool: Pool) -> str:
@@ -342,7 +341,7 @@ def _change(change: Change, scale: Scale, spread: Scale) -> ChangeLine:
     if difference is not None:
         value, bounds = f"{100 * difference.mean:+.1f}", _bounds(difference, sign="+")
         drawing = charts.whisker(_percents(difference), spread, f"{name}: {value} {bounds}")
-        moved = Cell(value, bounds, drawing, "" if difference.excludes_zero else "not significant")
+        moved = Cell(value, bounds, drawing, difference.verdict)
     cells = (
         _share(before, scale, f"{name}, before") if before else None,
         _share(after, scale, f"{name}, after", "strong") if after else None,
