@@ -7,13 +7,17 @@ import pytest
 
 from longtrace.config import Options
 from longtrace.contexts.card import CANARY
-from longtrace.contexts.export import TRL_SCHEMA, Config, held_out, run
+from longtrace.contexts.export import TRL_SCHEMA, Config, held_out, require_current, run
+from longtrace.contexts.stage import Config as ContextsConfig
+from longtrace.contexts.stage import run as pack
+from longtrace.corpus.stage import Config as CorpusConfig
+from longtrace.corpus.stage import run as corpus
 from longtrace.errors import InputError, RunFolderError
-from longtrace.records import Context
-from longtrace.store import read_json, read_records
+from longtrace.records import Context, Record
+from longtrace.store import Stage, read_json, read_records
 from longtrace.tokens import load
 
-from .conftest import question
+from .conftest import DOCUMENTS, document, question
 
 
 @pytest.fixture
@@ -108,16 +112,88 @@ def test_another_strategy_into_the_same_folder_stops_with_a_message(contexts: Pa
 
 
 def test_missing_contexts_name_the_command_that_makes_them(unpacked: Path) -> None:
-    with pytest.raises(RunFolderError, match=r"longtrace contexts --run \S+ --strategy search"):
+    with pytest.raises(RunFolderError, match=r"longtrace contexts --strategy search --run"):
         run(Config(strategy="search"), Options(run=unpacked))
 
 
 def test_a_context_of_an_unknown_question_is_named_by_its_line(contexts: Path) -> None:
     path = contexts / "questions" / "data.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(line for line in lines if b'"q1"' not in line))
+    path.write_bytes(path.read_bytes().replace(b'"id":"q1"', b'"id":"q8"'))
     with pytest.raises(InputError, match=r"data\.jsonl:2: question q1 is not in this run"):
         run(Config(), Options(run=contexts))
+
+
+def remade(folder: Path, stage: str, rows: list[Record], inputs: dict[str, str]) -> None:
+    with Stage(folder / stage, {}, inputs, fresh=True) as out:
+        for row in rows:
+            out.accept(row)
+        out.finish()
+
+
+def longer_corpus(folder: Path) -> None:
+    """The same documents with more text, as `corpus --fresh` would make of another source."""
+    source = folder / "longer.jsonl"
+    rows = [{**document(n), "text": f"{document(n)['text']} and more"} for n in range(DOCUMENTS)]
+    source.write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    made = CorpusConfig(reader="jsonl", path=source)
+    corpus(made, Options(run=folder, workers=1, fresh=True))
+
+
+def test_contexts_of_other_documents_or_questions_are_not_exported(contexts: Path) -> None:
+    run(Config(), Options(run=contexts))
+    remade(contexts, "questions", [question(n) for n in range(6)], {})
+    with pytest.raises(RunFolderError, match=r"another questions stage.*--strategy tiered --fresh"):
+        run(Config(), Options(run=contexts, fresh=True))
+    remade(contexts, "questions", [question(n) for n in range(7)], {})
+    run(Config(), Options(run=contexts, fresh=True))
+    longer_corpus(contexts)
+    with pytest.raises(RunFolderError, match=r"tiered: made from another corpus stage"):
+        run(Config(), Options(run=contexts, fresh=True))
+    assert len(pq.read_table(contexts / "dataset" / "trl" / "train.parquet")) > 0
+
+
+def test_a_dataset_of_earlier_contexts_is_not_trained_on(contexts: Path) -> None:
+    run(Config(), Options(run=contexts))
+    folder = contexts / "dataset" / "trl"
+    require_current(folder)
+    options = Options(run=contexts, workers=1, fresh=True)
+    pack(ContextsConfig(budget_tokens=1_500, strategy="tiered"), options)
+    with pytest.raises(RunFolderError, match="longtrace export --to trl --fresh"):
+        require_current(folder)
+    shutil.rmtree(contexts / "contexts")
+    require_current(folder)
+
+
+def test_cut_contexts_are_not_exported(contexts: Path) -> None:
+    path = contexts / "contexts" / "tiered" / "data.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    with pytest.raises(
+        RunFolderError, match=r"data\.jsonl: 2 whole lines.*contexts --strategy tie"
+    ):
+        run(Config(), Options(run=contexts))
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "nonsense", None])
+@pytest.mark.parametrize(
+    "name", ["corpus/meta.json", "contexts/meta.json", "contexts/overlap.json"]
+)
+def test_damaged_files_of_earlier_stages_are_named_with_a_remedy(
+    contexts: Path, name: str, text: str | None
+) -> None:
+    path = contexts / name
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+    if (name, text) == ("contexts/meta.json", None):
+        run(Config(), Options(run=contexts))  # strategies may be complete before the table is
+        card = (contexts / "dataset" / "trl" / "README.md").read_text()
+        assert "## Overlap" not in card
+        assert "--strategy tiered" in card
+        return
+    stage = name.split("/")[0]
+    with pytest.raises(RunFolderError, match=rf"{stage}.*run `longtrace {stage} ") as error:
+        run(Config(), Options(run=contexts))
+    assert "\n" not in str(error.value)
 
 
 def test_limit_and_dry_run(contexts: Path) -> None:

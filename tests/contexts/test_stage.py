@@ -116,11 +116,75 @@ def test_worker_count_and_interruption_change_no_byte(packed: Path, fresh_run: P
     assert files(folder) == expected
 
 
-def test_a_complete_folder_is_reported_without_work(fresh_run: Path) -> None:
+def test_a_complete_folder_is_reported_without_work_and_lost_rows_are_noticed(
+    fresh_run: Path,
+) -> None:
     config, options = Config(budget_tokens=BUDGET, strategy="tiered"), Options(run=fresh_run)
     first = run(config, options)
-    (fresh_run / "contexts" / "tiered" / "data.jsonl").write_bytes(b"")
+    before = times(fresh_run)
     assert run(config, options).json == first.json
+    assert times(fresh_run) == before
+    path = fresh_run / "contexts" / "tiered" / "data.jsonl"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(RunFolderError, match="longtrace contexts --strategy tiered --fresh"):
+        run(config, options)
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_one_strategy_again_keeps_the_table_of_all(packed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(packed, folder)
+    config = Config(budget_tokens=BUDGET, strategy="tiered")
+    expected = files(packed / "contexts")
+    assert {*run(config, Options(run=folder)).json["overlap"]} == {*STRATEGIES}
+    assert files(folder / "contexts") == expected
+    run(config, Options(run=folder, workers=1, fresh=True))
+    assert files(folder / "contexts") == expected
+    other = Config(budget_tokens=1_500, strategy="random")
+    assert {*run(other, Options(run=folder, workers=1, fresh=True)).json["overlap"]} == {"random"}
+
+
+def test_a_lost_table_is_measured_again_and_a_damaged_one_named(
+    packed: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(packed, folder)
+    path = folder / "contexts" / "overlap.json"
+    path.write_text("[]")
+    with pytest.raises(RunFolderError, match=r"overlap\.json: .*delete it and run `longtrace con"):
+        run(Config(budget_tokens=BUDGET), Options(run=folder, workers=1))
+    path.unlink()
+    run(Config(budget_tokens=BUDGET), Options(run=folder, workers=1))
+    assert files(folder / "contexts") == files(packed / "contexts")
+
+
+def test_a_damaged_trained_tokenizer_is_trained_again(packed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(packed, folder)
+    (trained,) = (folder / "contexts").glob("trained-*.json")
+    trained.write_text('{"half": ')
+    (folder / "contexts" / "tiered" / "meta.json").unlink()
+    run(Config(budget_tokens=BUDGET), Options(run=folder, workers=1))
+    assert files(folder / "contexts") == files(packed / "contexts")
+
+
+def test_attempts_at_other_questions_and_questions_of_other_documents_are_refused(
+    fresh_run: Path,
+) -> None:
+    options = Options(run=fresh_run, workers=1)
+    for stage, made_from in (("trajectories", "questions"), ("questions", "corpus")):
+        data = fresh_run / stage / "stage.json"
+        before = data.read_bytes()
+        identity = orjson.loads(before)
+        data.write_bytes(orjson.dumps({**identity, "inputs": {made_from: "older"}}))
+        message = rf"{stage}: made from another {made_from} .*longtrace {stage} --fresh"
+        with pytest.raises(RunFolderError, match=message):
+            run(Config(budget_tokens=BUDGET), options)
+        data.write_bytes(before)
+    assert not (fresh_run / "contexts").exists()
 
 
 def test_another_budget_stops_with_a_message_and_fresh_redoes_it(fresh_run: Path) -> None:

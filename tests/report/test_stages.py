@@ -47,7 +47,7 @@ def test_strategies_with_the_same_counts_share_a_line(tmp_path: Path) -> None:
         (tmp_path / "contexts" / name).mkdir(parents=True)
         meta = {"config": {}, "count": kept, "rejected": {"never solved": 5 - kept}}
         write_json(tmp_path / "contexts" / name / "meta.json", meta)
-    write_json(tmp_path / "contexts" / "meta.json", {})
+    write_json(tmp_path / "contexts" / "meta.json", {"count": 3})
     lines = contexts_stages(tmp_path)
     assert [(line.kept, line.note) for line in lines] == [(3, "tiered and search"), (4, "random")]
 

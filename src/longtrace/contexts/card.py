@@ -11,16 +11,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
 import longtrace
+from longtrace import errors
 from longtrace.config import Config as StageConfig
-from longtrace.contexts import overlap_text
+from longtrace.contexts import overlap, overlap_text
 from longtrace.contexts.figures import figures
+from longtrace.contexts.strategies import STRATEGIES
 from longtrace.corpus.stage import Config as CorpusConfig
+from longtrace.errors import RunFolderError
 from longtrace.questions.config import Config as QuestionsConfig
 from longtrace.records import Context
-from longtrace.store import read_json, read_records
+from longtrace.store import read_meta, read_records
 from longtrace.trajectories.stage import Config as TrajectoriesConfig
 
 CANARY = "longtrace-canary-8d0d6c1e-5a7b-4f0e-9c37-2b64e1f3a950"
@@ -79,9 +80,9 @@ def _word(value: object) -> str:
 
 
 def _lines(run: Path, exported: Exported, made_by: str) -> Iterator[str]:
-    corpus = read_json(run / "corpus" / "meta.json")
+    corpus = read_meta(run / "corpus")
     contexts = run / "contexts" / exported.strategy
-    meta = read_json(contexts / "meta.json")
+    meta, whole = read_meta(contexts), _together(run, exported.strategy)
     rows = islice(read_records(contexts / "data.jsonl", Context), exported.limit)
     found = figures(rows)
     yield from _front(exported)
@@ -116,7 +117,7 @@ def _lines(run: Path, exported: Exported, made_by: str) -> Iterator[str]:
         *_histogram("Distractors that hold the answer", "what was done", found["proofs"]),
         *_histogram("Instructions", "file", found["phrasings"]),
         *_histogram("Layouts", "name", found["layouts"]),
-        *_overlap(run),
+        *(_overlap(run) if whole else ()),
         "## Hashes",
         "",
         *(f"- `{name}`: SHA-256 `{digest}`" for name, digest in exported.hashes.items()),
@@ -125,7 +126,7 @@ def _lines(run: Path, exported: Exported, made_by: str) -> Iterator[str]:
         "## How to make it again",
         "",
         "```",
-        *_commands(run, meta),
+        *_commands(run, meta, whole),
         made_by,
         "```",
     )
@@ -153,7 +154,7 @@ def _source(corpus: Mapping[str, Any], licence: str) -> Iterator[str]:
 
 def _funnel(run: Path, exported: Exported, contexts: Mapping[str, Any]) -> Iterator[str]:
     for name in _FIRST:
-        yield _stage(name, read_json(run / name / "meta.json"))
+        yield _stage(name, read_meta(run / name))
     yield _stage(f"contexts, {exported.strategy}", contexts)
     rows = {"count": sum(exported.splits.values()), "rejected": {}}
     yield _stage("rows", rows)
@@ -176,31 +177,47 @@ def _tenths(counts: list[int]) -> dict[str, int]:
     return {str(number): n for number, n in enumerate(counts, 1)}
 
 
+def _together(run: Path, strategy: str) -> dict[str, Any]:
+    """What `contexts` says of all strategies that were made alike; empty if this is none of them.
+
+    Raises:
+        RunFolderError: their overlap table is missing.
+    """
+    folder = run / "contexts"
+    whole = read_meta(folder) if (folder / "meta.json").is_file() else {}
+    if strategy not in whole.get("strategies", {}):
+        return {}
+    if not (folder / "overlap.json").is_file():
+        raise RunFolderError(
+            f"{folder / 'overlap.json'}: no such file; run `{errors.command('contexts', run)}` "
+            "with the options it was made with, which keeps the contexts"
+        )
+    return whole
+
+
 def _overlap(run: Path) -> Iterator[str]:
-    """The overlap table of all strategies of the run; nothing if it is not complete."""
-    if (run / "contexts" / "meta.json").is_file():
-        table = read_json(run / "contexts" / "overlap.json")
-        yield from ("## Overlap", "", "Share of distractors that hold at least one gold entity.")
-        yield from ("", *overlap_text.markdown(table), "")
-        yield from (f"- {note}" for note in table["notes"])
-        yield ""
+    """The overlap table of the run's strategies."""
+    table = overlap.read(run / "contexts") or {}
+    yield from ("## Overlap", "", "Share of distractors that hold at least one gold entity.")
+    yield from ("", *overlap_text.markdown(table), "")
+    yield from (f"- {note}" for note in table["notes"])
+    yield ""
 
 
 def _hashes(inputs: Mapping[str, str]) -> str:
     return ", ".join(f"{name} `{digest}`" for name, digest in inputs.items())
 
 
-def _commands(run: Path, contexts: Mapping[str, Any]) -> Iterator[str]:
+def _commands(run: Path, contexts: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[str]:
     """The commands of the stages before this one, with every option."""
     for verb, config in _FIRST.items():
-        given = read_json(run / verb / "meta.json")["config"]
+        given = read_meta(run / verb)["config"]
         known = {k: v for k, v in given.items() if k in config.model_fields or k == "limit"}
         yield command(verb, known)
     made = {k: v for k, v in contexts["config"].items() if k != "prompt"}
     if made["ladder"]:
         del made["budget_tokens"]
-    folder = run / "contexts" / "meta.json"
-    whole = orjson.loads(folder.read_bytes()) if folder.is_file() else {}
-    made["strategy"] = whole.get("config", made)["strategy"]
     made["tokenizer"] = whole.get("tokenizer", made["tokenizer"])
-    yield command("contexts", made)
+    together = [name for name in STRATEGIES if name in whole.get("strategies", [made["strategy"]])]
+    for strategy in ["all"] if len(together) == len(STRATEGIES) else together:
+        yield command("contexts", {**made, "strategy": strategy})

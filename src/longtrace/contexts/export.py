@@ -29,10 +29,17 @@ from longtrace.contexts.export_engines import VERL_SCHEMA, slime_row, verl_row
 from longtrace.contexts.strategies import Strategy
 from longtrace.contexts.units import Texts
 from longtrace.corpus.corpus import Corpus
-from longtrace.errors import InputError, RunFolderError
+from longtrace.errors import InputError, command
 from longtrace.parallel import progress
 from longtrace.records import Context, Entity, Example, Message, Question, content_id
-from longtrace.store import Stage, fingerprint, read_json, read_records
+from longtrace.store import (
+    Stage,
+    check_inputs,
+    fingerprint,
+    read_identity,
+    read_meta,
+    read_records,
+)
 
 ROW_GROUP_CHARS = 32_000_000
 _ENTITY = pa.struct([("name", pa.string()), ("aliases", pa.list_(pa.string()))])
@@ -52,11 +59,8 @@ TRL_SCHEMA = pa.schema(
     ]
 )
 
-_NEXT = {
-    "trl": "longtrace train --run {}",
-    "slime": "longtrace train slime --dry-run --run {}",
-    "verl": "longtrace train verl --dry-run --run {}",
-}
+_NEXT = {"trl": (), "slime": ("slime", "--dry-run"), "verl": ("verl", "--dry-run")}
+"""Row format -> what to type after `longtrace train`."""
 
 
 class Config(StageConfig):
@@ -250,15 +254,26 @@ def _contexts(run: Path, strategy: str) -> tuple[Path, str]:
     """The contexts of a strategy and their fingerprint.
 
     Raises:
-        RunFolderError: they have not been made, or not all.
+        RunFolderError: they have not been made, or not all, or from other documents, questions or
+            attempts than those now in the run.
     """
     folder = run / "contexts" / strategy
-    if not (folder / "meta.json").is_file():
-        raise RunFolderError(
-            f"{folder}: no complete contexts; run `longtrace contexts --run {run} "
-            f"--strategy {strategy}` first"
-        )
-    return folder / "data.jsonl", fingerprint(folder)
+    made = fingerprint(folder)
+    check_inputs(folder, {name: run / name for name in ("corpus", "questions", "trajectories")})
+    return folder / "data.jsonl", made
+
+
+def require_current(folder: Path) -> None:
+    """Check that a dataset was made from the contexts now beside it, where there are any.
+
+    Raises:
+        RunFolderError: it was made from others.
+    """
+    if (folder / "stage.json").is_file():
+        strategy = str(read_identity(folder).config.get("strategy"))
+        contexts = folder.parent.parent / "contexts" / strategy
+        if contexts.is_dir():
+            check_inputs(folder, {"contexts": contexts})
 
 
 def _examples(run: Path, path: Path, limit: int | None) -> Iterator[tuple[Context, Example]]:
@@ -275,7 +290,7 @@ def _examples(run: Path, path: Path, limit: int | None) -> Iterator[tuple[Contex
         if context.question_id not in questions:
             raise InputError(
                 f"{path}:{number}: question {context.question_id} is not in this run; "
-                f"run `longtrace contexts --run {run} --fresh`"
+                f"run `{command('contexts', run, '--fresh')}`"
             )
         yield context, example(context, questions[context.question_id], corpus)
 
@@ -317,7 +332,7 @@ def run(config: Config, options: Options) -> Result:
     """
     path, made_from = _contexts(options.run, config.strategy)
     folder = options.run / "dataset" / config.to
-    total = read_json(path.parent / "meta.json")["count"]
+    total = read_meta(path.parent)["count"]
     if options.dry_run:
         return Result(
             {"rows": min(total, options.limit or total)},
@@ -346,5 +361,5 @@ def run(config: Config, options: Options) -> Result:
         {"rows": splits, "folder": str(folder)},
         lines,
         folder,
-        _NEXT.get(config.to, "").format(options.run),
+        command("train", options.run, *_NEXT[config.to]) if config.to in _NEXT else "",
     )

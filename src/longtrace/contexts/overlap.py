@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,9 +23,10 @@ from longtrace.contexts.assemble import Bench
 from longtrace.contexts.render import PLAIN, heading
 from longtrace.contexts.strategies import Rules, Source, pool, shuffled
 from longtrace.corpus.corpus import Corpus
+from longtrace.errors import InputError, RunFolderError, command
 from longtrace.records import Context, Passage, Question, Tier, Trajectory
 from longtrace.statistics import Interval, mean_ci, paired_ci
-from longtrace.store import read_records
+from longtrace.store import read_json, read_records
 from longtrace.text import Haystack
 
 PAPER = {"random": 0.0135, "search": 0.15, "trajectory-random": 0.4216, "tiered": 0.5003}
@@ -45,6 +47,12 @@ TIERS: dict[str, Tier | None] = {
 }
 OTHERS = "other_articles"
 """Key of the share without other passages of gold documents."""
+PARTS: Mapping[str, type] = {
+    **dict.fromkeys(("paper", "detail", "overlap", "paired", "pool"), dict),
+    **dict.fromkeys(("questions", "budget_tokens"), int),
+    "notes": list,
+}
+"""What every table has, and of what type."""
 SAME_SET_SHARE = 0.9
 LENGTH_SAMPLE = 5_000
 LENGTH_NEIGHBOURS = 25
@@ -162,6 +170,25 @@ def _paired(
         for a, b in PAIRS
         if a in tables and b in tables
     }
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """The table that `contexts` wrote into `folder`; None if it is missing.
+
+    Raises:
+        RunFolderError: the file is something else.
+    """
+    path = folder / "overlap.json"
+    if not path.is_file():
+        return None
+    with suppress(InputError):
+        table = read_json(path)
+        if isinstance(table, dict) and all(isinstance(table.get(k), v) for k, v in PARTS.items()):
+            return table
+    raise RunFolderError(
+        f"{path}: not an overlap table; delete it and run "
+        f"`{command('contexts', folder.parent)}` with the options it was made with"
+    )
 
 
 def _read(

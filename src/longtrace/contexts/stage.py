@@ -3,90 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from itertools import islice, pairwise
+from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from random import Random
 from statistics import fmean
-from typing import Any, Literal, NamedTuple
-
-from pydantic import Field, field_validator
+from typing import Any, NamedTuple
 
 import longtrace
-from longtrace.config import Config as StageConfig
 from longtrace.config import Options, Result
 from longtrace.contexts import figures, overlap, overlap_text, render
 from longtrace.contexts.assemble import Rejected, gold_tokens
-from longtrace.contexts.certificate import Policy
-from longtrace.contexts.strategies import STRATEGIES, Rules, Siblings, Strategy, shuffled
-from longtrace.contexts.units import PASSAGE_CHARS, Kind
+from longtrace.contexts.config import Config
+from longtrace.contexts.strategies import STRATEGIES, Rules, Strategy, shuffled
 from longtrace.contexts.work import Job, Outcome, Setting, open_bench, outcomes, shared_bench
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import InputError, command
-from longtrace.llm import Endpoint
+from longtrace.lock import Lock
 from longtrace.parallel import progress
 from longtrace.records import Answer, Context, Question, Trajectory
-from longtrace.store import Stage, fingerprint, read_json, read_records, write_json
+from longtrace.store import (
+    Stage,
+    check_inputs,
+    fingerprint,
+    is_made,
+    read_meta,
+    read_records,
+    write_json,
+)
 from longtrace.tokens import Tokens, load, train
+
+__all__ = ["Config", "Solved", "run", "solved"]
 
 TRAINING_CHARS = 8_000_000
 INPUTS = ("corpus", "questions", "trajectories")
-MIN_BUDGET_TOKENS = 256
-MIN_STEP = 1.05
-"""Rungs closer than what a cut may leave empty would not hold each other."""
-
-
-class Config(StageConfig):
-    """Pack gold documents and distractors into contexts of a token budget."""
-
-    strategy: Literal["all", "random", "search", "trajectory-random", "tiered", "near-miss"] = "all"
-    """How distractors are chosen; `all` makes every kind, which the overlap table compares."""
-    budget_tokens: int = Field(default=32_000, ge=MIN_BUDGET_TOKENS)
-    """The most tokens a prompt may have: documents, instruction and question."""
-    ladder: tuple[int, ...] = ()
-    """Several budgets, as in 4096,8192,16384, instead of one: a row for each, the longer ones
-    holding the shorter ones."""
-    tokenizer: str = "corpus"
-    """A tokenizer.json file or a hub name; `corpus` trains one on the corpus, with no download."""
-    unit: Kind = "document"
-    """What is packed: whole documents, or passages cut where paragraphs end."""
-    passage_chars: int = Field(default=PASSAGE_CHARS, ge=500)
-    """Longest passage, in characters, with --unit passage."""
-    siblings: Siblings = "keep"
-    """Other passages of gold documents: keep them as distractors, or drop them."""
-    answer_bearing: Policy = "drop"
-    """Distractors with the answer and the last entity: drop them, or promote them to gold; strict
-    drops all that hold the answer."""
-    prompts: Literal["varied", "fixed"] = "varied"
-    """Instruction and document layout: drawn for every question, or the same for all."""
-    min_pass_rate: float = Field(default=0.0, ge=0, le=1)
-    """Leave out questions that a smaller share of the judged attempts got right."""
-    max_pass_rate: float = Field(default=1.0, ge=0, le=1)
-    """Leave out questions that a larger share got right: too easy to learn from."""
-    reader: Endpoint = Endpoint()
-    """Model that must fail without the gold documents; nobody is asked where none is given."""
-    seed: int = 0
-    """Decides every draw."""
-
-    @field_validator("ladder")
-    @classmethod
-    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if any(rung < MIN_BUDGET_TOKENS for rung in value):
-            raise ValueError(f"every rung must be at least {MIN_BUDGET_TOKENS}")
-        rungs = tuple(sorted(set(value)))
-        if any(longer < MIN_STEP * shorter for shorter, longer in pairwise(rungs)):
-            raise ValueError(f"every rung must be at least {MIN_STEP} times the one before")
-        return rungs
-
-    @property
-    def strategies(self) -> tuple[Strategy, ...]:
-        """The strategies asked for."""
-        return STRATEGIES if self.strategy == "all" else (self.strategy,)
-
-    @property
-    def rungs(self) -> tuple[int, ...]:
-        """The budgets asked for, ascending."""
-        return self.ladder or (self.budget_tokens,)
 
 
 class Solved(NamedTuple):
@@ -156,9 +106,11 @@ def _tokenizer(run: Path, given: Tokens | None) -> Tokens:
     if given is not None:
         return given
     path = run / "contexts" / f"trained-{fingerprint(run / 'corpus')}.json"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        train(_sample(Corpus.open(run / "corpus"))).save(path)
+    if path.is_file():
+        with suppress(InputError):  # a damaged one is trained again, from the same documents
+            return load(str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    train(_sample(Corpus.open(run / "corpus"))).save(path)
     return load(str(path))
 
 
@@ -255,10 +207,10 @@ def _write(stage: Stage, job: Job, outcome: Outcome, *, rungs: int) -> None:
 
 
 def _summary(folder: Path, strategies: tuple[Strategy, ...]) -> dict[str, Any]:
-    """Counts of the strategies made, and those of `tiered` (or the only one) at the top."""
-    metas = {name: read_json(folder / name / "meta.json") for name in strategies}
+    """Counts of the strategies made, and those of `tiered` (or the last one) at the top."""
+    metas = {name: read_meta(folder / name) for name in strategies}
     each = {
-        name: {k: v for k, v in meta.items() if k not in ("config", "inputs", "version")}
+        name: {k: v for k, v in meta.items() if k not in ("config", "content", "inputs", "version")}
         for name, meta in metas.items()
     }
     shown = each["tiered" if "tiered" in each else strategies[-1]]
@@ -285,11 +237,13 @@ def _result(meta: Mapping[str, Any], table: dict[str, Any], run: Path) -> Result
     )
 
 
-def _measure(config: Config, options: Options, found: Solved) -> dict[str, Any]:
-    """The overlap table of the strategies asked for, also written to `overlap.json`."""
+def _measure(
+    config: Config, options: Options, found: Solved, strategies: tuple[Strategy, ...]
+) -> dict[str, Any]:
+    """The overlap table of these strategies, also written to `overlap.json`."""
     folder = options.run / "contexts"
     table = overlap.measure(
-        {name: folder / name / "data.jsonl" for name in config.strategies},
+        {name: folder / name / "data.jsonl" for name in strategies},
         {question.id: question for question in _questions(options.run, options.limit)},
         found.correct,
         shared_bench(_setting(config, options)),
@@ -315,6 +269,35 @@ def _open(
     }
 
 
+def _finished(
+    config: Config, options: Options, identity: Mapping[str, Any], inputs: Mapping[str, str]
+) -> Result | None:
+    """What an earlier call made, if nothing of it is missing.
+
+    Raises:
+        RunFolderError: a strategy was made with another configuration, or a file is damaged.
+    """
+    folder = options.run / "contexts"
+    stages = _open(config, options, identity, inputs).values()
+    if not all(stage.complete for stage in stages) or not (folder / "meta.json").is_file():
+        return None
+    meta, table = read_meta(folder), overlap.read(folder)
+    made = {key: value for key, value in meta["config"].items() if key != "strategy"}
+    known = {*config.strategies} <= {*meta.get("strategies", ())}
+    if table is None or not known or (made, meta["inputs"]) != (identity, inputs):
+        return None
+    return _result(meta, table, options.run)
+
+
+def _inputs(run: Path) -> dict[str, str]:
+    """Fingerprints of the earlier stages, each of which must be made from those before it."""
+    folders = {name: run / name for name in INPUTS}
+    found = {name: fingerprint(folder) for name, folder in folders.items()}
+    for folder in folders.values():
+        check_inputs(folder, folders)
+    return found
+
+
 def _check(config: Config) -> None:
     if config.ladder and config.answer_bearing == "promote":
         raise InputError(
@@ -323,6 +306,34 @@ def _check(config: Config) -> None:
         )
     if bool(config.reader.base_url) != bool(config.reader.model):
         raise InputError("--reader.base-url and --reader.model belong together; give both or none")
+
+
+def _sum_up(
+    config: Config,
+    options: Options,
+    identity: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    found: Solved,
+) -> Result:
+    """Measure every complete strategy that was made alike, and write `meta.json`."""
+    folder = options.run / "contexts"
+    strategies = tuple(
+        name
+        for name in STRATEGIES
+        if is_made(folder / name, {**identity, "strategy": name}, inputs)
+    )
+    table = _measure(config, options, found, strategies)
+    named = "all" if strategies == STRATEGIES else ", ".join(strategies)
+    meta = {
+        "config": {**identity, "strategy": named},
+        "inputs": inputs,
+        "version": longtrace.__version__,
+        "tokenizer": config.tokenizer,
+        **_summary(folder, strategies),
+        "overlap": table["overlap"],
+    }
+    write_json(folder / "meta.json", meta)
+    return _result(meta, table, options.run)
 
 
 def run(config: Config, options: Options) -> Result:
@@ -334,7 +345,7 @@ def run(config: Config, options: Options) -> Result:
     """
     _check(config)
     folder = options.run / "contexts"
-    inputs = {name: fingerprint(options.run / name) for name in INPUTS}
+    inputs = _inputs(options.run)
     found = solved(options.run)
     if options.dry_run:
         n = sum(q.id in found.correct for q in _questions(options.run, options.limit))
@@ -344,21 +355,15 @@ def run(config: Config, options: Options) -> Result:
         )
     given = None if config.tokenizer == "corpus" else load(config.tokenizer)
     identity = _identity(config, options, given)
-    whole = {"config": {**identity, "strategy": config.strategy}, "inputs": inputs}
     if not options.fresh:
-        _open(config, options, identity, inputs)  # another configuration is refused here
-        if (folder / "meta.json").is_file():
-            meta = read_json(folder / "meta.json")
-            if {key: meta[key] for key in whole} == whole:
-                return _result(meta, read_json(folder / "overlap.json"), options.run)
-    tokens = _tokenizer(options.run, given)
-    _require_room(config, options, found, tokens)
-    stages = _open(config, options, identity, inputs)
-    (folder / "meta.json").unlink(missing_ok=True)
-    tokens.save(folder / "tokenizer.json")
-    _pack(config, options, stages, found)
-    table = _measure(config, options, found)
-    summary = {"tokenizer": config.tokenizer, **_summary(folder, config.strategies)}
-    meta = {**whole, "version": longtrace.__version__, **summary, "overlap": table["overlap"]}
-    write_json(folder / "meta.json", meta)
-    return _result(meta, table, options.run)
+        finished = _finished(config, options, identity, inputs)
+        if finished is not None:
+            return finished
+    with Lock(folder):
+        tokens = _tokenizer(options.run, given)
+        _require_room(config, options, found, tokens)
+        stages = _open(config, options, identity, inputs)
+        (folder / "meta.json").unlink(missing_ok=True)
+        tokens.save(folder / "tokenizer.json")
+        _pack(config, options, stages, found)
+        return _sum_up(config, options, identity, inputs, found)

@@ -16,7 +16,7 @@ from longtrace.contexts.strategies import STRATEGIES
 from longtrace.errors import command
 from longtrace.records import Record, Trajectory
 from longtrace.report.charts import Part
-from longtrace.store import fingerprint, read_json, read_records
+from longtrace.store import fingerprint, read_meta, read_records
 
 FORMATS = ("trl", "longtracerl")
 OFFERED = ("tiered", *(name for name in reversed(STRATEGIES) if name != "tiered"))
@@ -67,11 +67,7 @@ class Tally(Record):
 
 def meta(folder: Path) -> dict[str, Any] | None:
     """The `meta.json` of a complete stage; None if it is not complete."""
-    path = folder / "meta.json"
-    if not path.is_file():
-        return None
-    value: dict[str, Any] = read_json(path)
-    return value
+    return read_meta(folder) if (folder / "meta.json").is_file() else None
 
 
 def stale(run: Path, found: Mapping[str, Any]) -> tuple[str, ...]:

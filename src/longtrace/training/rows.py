@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
+from longtrace.contexts.export import require_current
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import InputError, RunFolderError, command
 from longtrace.records import Entity, Example, Message
@@ -95,10 +96,10 @@ def require_export(folder: Path) -> None:
 
 
 def require_files(folder: Path, suffix: str) -> None:
-    """Check that `longtrace export --to <name of the folder>` has been run.
+    """Check that `longtrace export --to <name of the folder>` has been run, on today's contexts.
 
     Raises:
-        RunFolderError: it has not.
+        RunFolderError: it has not, or the contexts were made anew since.
     """
     for name in (f"train.{suffix}", f"test.{suffix}", "meta.json"):
         path = folder / name
@@ -107,6 +108,7 @@ def require_files(folder: Path, suffix: str) -> None:
             raise RunFolderError(
                 f"{path}: no such file; run `{command('export', run, '--to', folder.name)}` first"
             )
+    require_current(folder)
 
 
 def exported(folder: Path) -> Rows:
