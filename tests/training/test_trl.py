@@ -139,7 +139,7 @@ def test_later_options_do_not_change_what_a_folder_was_made_with() -> None:
     plain = Config().identity()
     assert not {"clip_low", "vllm", "preset", "plan", "report_to", "resume"} & set(plain)
     assert Config(clip_high=0.3).identity() == plain | {"clip_high": 0.3}
-    assert Config(report_to="tensorboard", gather=True, nodes=1).identity() == plain
+    assert Config(report_to="tensorboard", nodes=1).identity() == plain
 
 
 def test_clipping_and_updates_reach_the_trainer(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from longtrace.config import Config as BaseConfig
 from longtrace.rewards.combine import Best, CreditOption, NormalizeOption
 
 _LAUNCH = {"preset", "nodes", "plan", "gpu", "gpus", "prompt_tokens", "response_tokens"}
-_HOW = _LAUNCH | {"resume", "gather", "report_to"}
+_HOW = _LAUNCH | {"resume", "report_to"}
 _LATER = {"clip_low", "clip_high", "updates_per_batch", "vllm", "icepop_min", "icepop_max"}
 
 
@@ -70,8 +70,6 @@ class Config(BaseConfig):
     """With vLLM: a token counts only if its probability here is at least this times vLLM's."""
     icepop_max: float = Field(default=2.0, gt=1)
     """With vLLM: and at most this times vLLM's."""
-    gather: bool = False
-    """Let the processes of a distributed training exchange scores, so that groups may be split."""
     report_to: str = ""
     """Where TRL also reports: tensorboard, wandb or trackio; `metrics.jsonl` is always written."""
     preset: str = "qwen3-4b-thinking-2507"

@@ -80,6 +80,9 @@ def train(
         config: of the training.
         folder: of the training; `checkpoints/`, `metrics.jsonl` and `samples.jsonl` are kept there.
         advance: told the number of updates done.
+
+    Raises:
+        InputError: several processes were started, or groups would be split.
     """
     from transformers import PrinterCallback
     from trl import GRPOTrainer
@@ -95,11 +98,11 @@ def train(
             best=config.best,
             thinks=config.thinks,
             end_tokens=end_tokens(model, tokenizer),
-            gather=config.gather,
         )
         args = grpo_config(config, folder / "checkpoints")
+        _one_process()
         local = args.per_device_train_batch_size * args.steps_per_generation
-        check_layout(local, config.group_size, gather=config.gather)
+        check_layout(local, config.group_size, gather=False)
         trainer = GRPOTrainer(
             model=model,
             processing_class=tokenizer,
@@ -223,6 +226,22 @@ def in_order(rows: Any, config: Config) -> Any:
 def metrics(folder: Path) -> list[StepMetrics]:
     """The whole curve, one row an update."""
     return list(read_records(folder / "metrics.jsonl", StepMetrics))
+
+
+def _one_process() -> None:
+    """Check that this is not one of several processes, which would write the same files.
+
+    Raises:
+        InputError: it is.
+    """
+    from accelerate import PartialState
+
+    processes = PartialState().num_processes
+    if processes > 1:
+        raise InputError(
+            f"`longtrace train` is one process, and {processes} were started; for several, give "
+            "reward_function(RewardSettings(..., gather=True)) to a TRL script of your own"
+        )
 
 
 def lora(config: Config) -> Any:
