@@ -12,11 +12,13 @@ import pytest
 
 from longtrace.cli import main
 from longtrace.config import Options
+from longtrace.corpus.corpus import Corpus
 from longtrace.corpus.readers import READERS
 from longtrace.corpus.readers.base import Rejected, read
 from longtrace.corpus.stage import Config, run
 from longtrace.errors import InputError, RowError
 from longtrace.records import Document
+from longtrace.store import read_json
 
 GOOD = {"id": "a", "title": "t", "text": "Some words."}
 
@@ -70,17 +72,60 @@ def test_a_file_that_ends_in_a_record_loses_that_record_only(tmp_path: Path) -> 
     assert [type(item) for item in items] == [Document, Rejected]
 
 
-def test_strict_also_stops_at_empty_and_repeated_documents(
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    (GOOD, "duplicate key", "key 'a' was seen before"),
+    ({**GOOD, "id": 2, "text": " \n"}, "no text", "document '2' has no text"),
+    ({**GOOD, "id": 2, "title": " "}, "no title", "document '2' has no title"),
+]
+
+
+@pytest.mark.parametrize(("row", "reason", "what"), REFUSED)
+def test_empty_and_repeated_documents_are_counted_and_named_by_file_and_line(
+    tmp_path: Path,
+    write_rows: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    row: dict[str, Any],
+    reason: str,
+    what: str,
+) -> None:
+    path = write_rows(tmp_path / "c.jsonl", [GOOD, row, {**GOOD, "id": "z"}])
+    command = ["corpus", "--reader", "jsonl", "--path", str(path), "--run"]
+    assert main([*command, str(tmp_path / "run")]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"left out 1: {reason}" in out
+    assert f"c.jsonl:2: {what}" in out
+    with pytest.raises(InputError, match=rf"c\.jsonl:2: {what}"):
+        run(Config(reader="jsonl", path=path, strict=True), Options(run=tmp_path / "strict"))
+    assert main([*command, str(tmp_path / "run"), "--strict"]) == 2  # also where it is complete
+    assert f"c.jsonl:2: {what}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_kilt_page_without_a_title_is_left_out_by_file_and_line(
     tmp_path: Path, write_rows: Callable[..., Path]
 ) -> None:
-    cases: list[tuple[dict[str, Any], str]] = [
-        (GOOD, "seen before"),
-        ({**GOOD, "id": 2, "text": ""}, "no text"),
-    ]
-    for number, (row, what) in enumerate(cases):
-        path = write_rows(tmp_path / f"{number}.jsonl", [GOOD, row])
-        with pytest.raises(InputError, match=what):
-            run(Config(reader="jsonl", path=path, strict=True), Options(run=tmp_path / str(number)))
+    page = {"wikipedia_id": "1", "wikipedia_title": " ", "text": ["x\n"], "anchors": []}
+    (item,) = read(READERS["kilt"], write_rows(tmp_path / "k.json", [page]))
+    assert isinstance(item, Rejected)
+    assert (item.reason, item.where) == ("no title", f"{tmp_path / 'k.json'}:1")
+
+
+def test_a_title_without_a_letter_is_kept_as_ambiguous_and_counted(
+    tmp_path: Path, write_rows: Callable[..., Path]
+) -> None:
+    rows = [{**GOOD, "title": "!!!"}, {**GOOD, "id": "b", "title": "Beta"}]
+    path = write_rows(tmp_path / "c.jsonl", rows)
+    run(Config(reader="jsonl", path=path), Options(run=tmp_path / "run"))
+    assert Corpus.open(tmp_path / "run/corpus").ambiguous.tolist() == [True, False]
+    assert read_json(tmp_path / "run/corpus/meta.json")["ambiguous"] == 1
+
+
+@pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz"])
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    data = "\N{BYTE ORDER MARK}".encode() + json.dumps(GOOD).encode() + b"\n"
+    path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    (item,) = read(READERS["jsonl"], path)
+    assert isinstance(item, Document)
 
 
 def test_a_source_without_a_readable_row_names_the_first_and_leaves_nothing(tmp_path: Path) -> None:

@@ -66,6 +66,18 @@ def test_jsonl_and_json_give_the_same(tmp_path: Path, capsys: pytest.CaptureFixt
     assert len(jsonl) == 2
 
 
+@pytest.mark.parametrize("form", ["lines", "object"])
+def test_a_byte_order_mark_is_no_part_of_the_file(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = json.dumps(GROUP) if form == "lines" else json.dumps({"groups": [GROUP]}, indent=1)
+    plain, marked = tmp_path / "plain", tmp_path / "marked"
+    plain.write_text(text, encoding="utf-8")
+    marked.write_text(text, encoding="utf-8-sig")
+    found = [scored(capsys, "--groups", str(path)) for path in (plain, marked)]
+    assert found[0] == found[1]
+
+
 def test_limit_and_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "g.json", {"groups": [GROUP, GROUP]})
     assert len(scored(capsys, "--groups", path, "--limit", "1")) == 1

@@ -237,7 +237,8 @@ def _finish(store: DocumentStore, folder: Path) -> dict[str, Any]:
     for shard in shards:
         mentioned += np.bincount(_column(shard, "mentions")[:, 1], minlength=n)
     np.save(folder / "mention_counts.npy", mentioned)
-    np.save(folder / "ambiguous.npy", np.load(parts / "ambiguous.npy"))
+    ambiguous = np.load(parts / "ambiguous.npy")
+    np.save(folder / "ambiguous.npy", ambiguous)
     characters, unresolved = np.sum([_column(shard, "counts") for shard in shards], axis=0).tolist()
     digests = b"".join(_column(shard, "digest").tobytes() for shard in shards)
     graph = Graph.load(folder, "links")
@@ -246,6 +247,7 @@ def _finish(store: DocumentStore, folder: Path) -> dict[str, Any]:
         "links": len(graph.targets),
         "links_unresolved": unresolved,
         "links_from": "hyperlinks" if store.linked else "names",
+        "ambiguous": int(ambiguous.sum()),
         "largest_component": largest_component(graph),
         "content": hashlib.sha256(digests).hexdigest()[:16],
         **facts,

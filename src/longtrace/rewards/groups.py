@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -193,20 +194,25 @@ def _unjudged(value: object) -> object:
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         with path.open("rb") as lines:
-            first = next((line for line in lines if line.strip()), b"")
+            first = next((line for line in map(_unmarked, lines) if line.strip()), b"")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; check --groups") from None
     if _is_row(first):
         yield from _lines(path)
         return
     try:
-        value = orjson.loads(path.read_bytes() or b"{}")
+        value = orjson.loads(_unmarked(path.read_bytes()) or b"{}")
     except orjson.JSONDecodeError as error:
         raise RowError(path, error.lineno, f"not valid JSON ({error.msg})", _REMEDY) from None
     groups = value.get("groups") if isinstance(value, dict) else None
     if not isinstance(groups, list):
         raise InputError(f'{path}: no list under "groups"; {_REMEDY}')
     yield from ((f"{path}: group {number}", row) for number, row in enumerate(groups, 1))
+
+
+def _unmarked(data: bytes) -> bytes:
+    """`data` without the byte order mark that some editors begin a file with."""
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def _is_row(line: bytes) -> bool:
@@ -220,7 +226,7 @@ def _is_row(line: bytes) -> bool:
 
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(map(_unmarked, lines), 1):
             if not line.strip():
                 continue
             try:

@@ -8,6 +8,7 @@ exactly one item and is pure, so it may run in another process.
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -99,6 +100,8 @@ def open_bytes(path: Path) -> IO[bytes]:
 def lines(path: Path | None, reader: str) -> Iterator[Line | Rejected]:
     """Non-blank lines of a file; where its compressed data ends early, a last `Rejected`.
 
+    A byte order mark at the start of a line is dropped: files that were joined may hold several.
+
     Raises:
         InputError: no path or no such file.
     """
@@ -107,10 +110,17 @@ def lines(path: Path | None, reader: str) -> Iterator[Line | Rejected]:
     try:
         with open_bytes(file) as rows:
             for number, row in enumerate(rows, 1):
-                if row.strip():
-                    yield Line(file, number, row)
+                data = row.removeprefix(codecs.BOM_UTF8)
+                if data.strip():
+                    yield Line(file, number, data)
     except DAMAGE as error:
         yield damaged(file, number + 1, error)
+
+
+def without(line: Line, what: str, key: str) -> Rejected:
+    """A row that lacks its title or its text, which is `what`."""
+    detail = f"document {key!r} has no {what}"
+    return Rejected(str(line.path), line.number, f"no {what}", detail)
 
 
 def damaged(path: Path, line: int, error: Exception) -> Rejected:

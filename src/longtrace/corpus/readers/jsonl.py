@@ -2,7 +2,7 @@
 
 Plain, .gz, .bz2, .xz and .zst files are streamed. Other keys of a row are ignored. Where no row has
 links, mentions of titles stand in for them; a row without links among rows that have them simply
-links to nothing.
+links to nothing. A document's source is its file and line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from longtrace.corpus.readers.base import Item, Line, Reader, Rejected, lines
+from longtrace.corpus.readers.base import Item, Line, Reader, Rejected, lines, without
 from longtrace.records import Document, Link
 
 _FORM = 'expected {"id": str, "title": str, "text": str} with optional "links" and "aliases" lists'
@@ -44,6 +44,10 @@ def _parse(line: Line | Rejected) -> Item:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "row"
         return _rejected(line, f"{where}: {first['msg']}")
+    if not row.title.strip():
+        return without(line, "title", row.id)
+    if not row.text.strip():
+        return without(line, "text", row.id)
     links = None if row.links is None else tuple(Link(target=key) for key in row.links)
     return Document(
         key=row.id,
@@ -51,7 +55,7 @@ def _parse(line: Line | Rejected) -> Item:
         text=row.text,
         links=links,
         aliases=row.aliases,
-        source=line.path.name,
+        source=f"{line.path.name}:{line.number}",
     )
 
 

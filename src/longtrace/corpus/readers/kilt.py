@@ -24,6 +24,7 @@ from longtrace.corpus.readers.base import (
     is_reference_section,
     lines,
     wiki_title,
+    without,
 )
 from longtrace.records import Document, Link
 
@@ -66,6 +67,8 @@ def _parse(line: Line | Rejected) -> Item:
     except ValidationError as error:
         first = error.errors()[0]
         return _rejected(line, f"{'.'.join(map(str, first['loc'])) or 'row'}: {first['msg']}")
+    if not page.wikipedia_title.strip():
+        return without(line, "title", page.wikipedia_id)
     text, places = _text(page)
     return Document(
         key=wiki_title(page.wikipedia_title),
