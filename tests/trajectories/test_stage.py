@@ -10,9 +10,9 @@ import pytest
 from longtrace.cli import main
 from longtrace.config import Options
 from longtrace.errors import RunFolderError
-from longtrace.records import Question, Trajectory
+from longtrace.records import Answer, Question, Trajectory
 from longtrace.store import read_json, read_records
-from longtrace.trajectories.stage import Config, run
+from longtrace.trajectories.stage import Config, run, summed
 
 CONFIG = Config(attempts=3)
 FILES = ("data.jsonl", "rejected.jsonl", "meta.json")
@@ -68,11 +68,38 @@ def test_figures_count_right_wrong_and_missing_answers(folder: Path) -> None:
         assert figures["right"] == pytest.approx(
             sum(row.correct is True for row in mine) / len(mine), abs=1e-4
         )
-        assert figures["right"] + figures["wrong"] + figures["no_answer"] == pytest.approx(
-            1, abs=2e-4
-        )
+        parts = [figures[name] for name in ("right", "wrong", "no_answer", "unjudged")]
+        assert sum(parts) == pytest.approx(1, abs=2e-4)
     solved = {row.question_id for row in rows if row.correct}
     assert meta["never_solved"] == len({row.question_id for row in rows} - solved)
+
+
+def test_what_could_not_be_judged_is_neither_right_nor_wrong() -> None:
+    ends: list[tuple[str | None, bool | None]] = [
+        ("Rome", True),
+        ("Oslo", False),
+        ("Roma", None),
+        (None, False),
+        (None, None),
+    ]
+    rows = [
+        Trajectory(
+            question_id="q",
+            attempt=0,
+            steps=() if text is None else (Answer(text=text),),
+            stop="gave_up" if text is None else "answered",
+            model="m",
+            correct=correct,
+        )
+        for text, correct in ends
+    ]
+    figures = summed(rows)
+    assert {name: figures[name] for name in ("right", "wrong", "no_answer", "unjudged")} == {
+        "right": 0.2,
+        "wrong": 0.2,
+        "no_answer": 0.2,
+        "unjudged": 0.4,
+    }
 
 
 def test_missing_questions_name_the_command_that_makes_them(

@@ -148,20 +148,22 @@ def _summary(path: Path) -> dict[str, Any]:
         groups.setdefault(row.attempt, []).append(row)
         solved[row.question_id] = solved.get(row.question_id, False) or row.correct is True
     return {
-        "attempts": [_figures(rows) for _, rows in sorted(groups.items())],
+        "attempts": [summed(rows) for _, rows in sorted(groups.items())],
         "questions": len(solved),
         "never_solved": sum(not was for was in solved.values()),
     }
 
 
-def _figures(rows: list[Trajectory]) -> dict[str, float]:
-    """Shares of right, wrong and missing answers, and means of what was done."""
-    answered = [row for row in rows if row.answer is not None]
-    right = sum(row.correct is True for row in rows)
+def summed(rows: list[Trajectory]) -> dict[str, float]:
+    """Shares of right, wrong, missing and unjudged answers, and means of what was done."""
+    judged = [row for row in rows if row.correct is not None]
+    answered = sum(row.answer is not None for row in judged)
+    right = sum(row.correct is True for row in judged)
     figures = {
         "right": right / len(rows),
-        "wrong": (len(answered) - right) / len(rows),
-        "no_answer": 1 - len(answered) / len(rows),
+        "wrong": (answered - right) / len(rows),
+        "no_answer": (len(judged) - answered) / len(rows),
+        "unjudged": 1 - len(judged) / len(rows),
         "searches": fmean(len(row.searches) for row in rows),
         "opened": fmean(len(row.opened) for row in rows),
         "cited": fmean(len(row.cited) for row in rows),
@@ -170,10 +172,11 @@ def _figures(rows: list[Trajectory]) -> dict[str, float]:
 
 
 def _result(folder: Path, meta: dict[str, Any], run_folder: Path) -> Result:
-    shown, counted = ("right", "wrong", "no_answer"), ("searches", "opened", "cited")
+    shown = ("right", "wrong", "no_answer", "unjudged")
+    counted = ("searches", "opened", "cited")
     table = Table("attempt", *(name.replace("_", " ") for name in (*shown, *counted)))
     for number, figures in enumerate(meta["attempts"]):
-        shares = (f"{figures[name]:.0%}" for name in shown)
+        shares = (f"{figures.get(name, 0):.0%}" for name in shown)
         means = (f"{figures[name]:.1f}" for name in counted)
         table.add_row(str(number), *shares, *means)
     never, questions = meta["never_solved"], meta["questions"]
