@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -83,3 +84,40 @@ def test_the_layout_is_checked_before_a_training() -> None:
     check_layout(4, 8, gather=True)
     with pytest.raises(InputError, match="multiple of num_generations"):
         check_layout(12, 8, gather=False)
+
+
+@pytest.mark.slow
+def test_the_verb_refuses_to_run_as_several_processes(
+    dataset_run: Path, llama: Path, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    runs = [tmp_path / name for name in ("first", "second")]
+    started = []
+    for rank, run in enumerate(runs):
+        shutil.copytree(dataset_run, run)
+        started.append(
+            subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "longtrace.cli", "train", "--run", str(run)),
+                    *("--model", str(llama), "--steps", "1", "--max-completion-tokens", "4"),
+                ],
+                env={
+                    **os.environ,
+                    "ACCELERATE_USE_CPU": "true",
+                    "WORLD_SIZE": "2",
+                    "LOCAL_WORLD_SIZE": "2",
+                    "RANK": str(rank),
+                    "LOCAL_RANK": str(rank),
+                    "MASTER_ADDR": "127.0.0.1",
+                    "MASTER_PORT": str(port),
+                },
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for process in started:
+        _, said = process.communicate(timeout=500)
+        assert process.returncode == 2, said
+        assert "is one process, and 2 were started" in said
