@@ -48,13 +48,17 @@ class Change(Record):
 
 
 def run(config: Config, options: Options) -> Result:
-    """Train a policy and measure it; the folder is `training/` of the run."""
+    """Train a policy and measure it; the folder is `training/` of the run.
+
+    With `--plan` say what fits; for another engine than TRL give its launch.
+    """
     if config.plan:
         return plan.run(config, options)
     if config.engine != "trl":
         return launch.run(config, options)
     folder = options.run / "training"
     policy.require_extra()
+    trl.vllm_options(config)
     identity = config.identity() | ({"limit": options.limit} if options.limit else {})
     inputs = _inputs(config, options.run)
     if options.dry_run:
