@@ -182,3 +182,12 @@ def test_the_tiny_policy_learns_to_name_the_way_and_the_answer(
         assert change.difference is not None
         assert change.difference.excludes_zero, change
         assert change.after.mean > max(0.6, change.before.mean), change
+
+
+def test_options_that_cannot_work_are_refused_before_any_work(
+    factbook: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(factbook, tmp_path / "run")
+    assert train(tmp_path / "run", "--vllm", "colocate") == 2
+    assert "give --model" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "training").exists()
