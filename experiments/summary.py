@@ -276,14 +276,31 @@ def tables(found: Mapping[str, Mapping[int, Any]], rows: Sequence[Compared]) -> 
             f"| {row.question} | {row.a} less {row.b} | {row.measure}, {row.kind} | {text} | "
             f"{row.p:.3f} ({row.seeds}) | {corrected:.2f} | {row.p_starts:.3f} ({row.starts}) |"
         )
-    out += ["", "| warm start | seeds | B-outcome, hard | B-positive, hard |", "|---|---|---|---|"]
-    for start, seeds in _by_start(found, "B-outcome", "B-positive").items():
-        cells = [
-            ", ".join(f"{100 * found[arm][s]['final']['hard']['accuracy']:.0f}" for s in seeds)
-            for arm in ("B-outcome", "B-positive")
-        ]
-        out.append(f"| {start} | {', '.join(map(str, seeds))} | {' | '.join(cells)} |")
+    for pair, kind in (
+        (("B-outcome", "B-positive"), "hard"),
+        (("C-positive", "C-always"), "tiered"),
+    ):
+        out += ["", *_start_table(found, pair, kind)]
     return "\n".join(out)
+
+
+def _start_table(
+    found: Mapping[str, Mapping[int, Any]], arms: tuple[str, str], kind: str
+) -> list[str]:
+    """Accuracy of two arms, run by run, for each warm start, with what the start itself did."""
+    heads = ["warm start", "seeds", "accuracy before", "recall before"]
+    heads += [f"{arm}, {kind}" for arm in arms]
+    out = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for start, seeds in _by_start(found, *arms).items():
+        before = found[arms[0]][seeds[0]]["curve"][0][kind]
+        cells = [f"{start}", ", ".join(map(str, seeds))]
+        cells += [f"{100 * before[measure]:.0f}" for measure in ("accuracy", "recall")]
+        cells += [
+            ", ".join(f"{100 * found[arm][s]['final'][kind]['accuracy']:.0f}" for s in seeds)
+            for arm in arms
+        ]
+        out.append(f"| {' | '.join(cells)} |")
+    return out
 
 
 def _by_start(found: Mapping[str, Mapping[int, Any]], *arms: str) -> dict[int, list[int]]:
