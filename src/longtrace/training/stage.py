@@ -23,7 +23,14 @@ from longtrace.errors import InputError, RunFolderError, command
 from longtrace.parallel import progress
 from longtrace.records import Example, Record
 from longtrace.statistics import Interval
-from longtrace.store import Stage, fingerprint, read_json, read_records, write_json
+from longtrace.store import (
+    Stage,
+    fingerprint,
+    read_identity,
+    read_json,
+    read_records,
+    write_json,
+)
 from longtrace.training import launch, plan, policy, rows, trl
 from longtrace.training.config import Config
 from longtrace.training.measure import Answered, Decoding, change, measured, respond
@@ -93,7 +100,7 @@ def _reopen(folder: Path, identity: dict[str, Any]) -> None:
         raise RunFolderError(
             f"{folder}: nothing to continue; run the same command without --resume"
         )
-    was = read_json(folder / "stage.json")
+    was = read_identity(folder).model_dump()
     before, now = was["config"].get("steps"), identity["steps"]
     if before == now or {**was["config"], "steps": now} != orjson.loads(orjson.dumps(identity)):
         return  # the stage itself says what differs
