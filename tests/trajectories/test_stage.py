@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from longtrace.cli import main
 from longtrace.config import Options
 from longtrace.errors import RunFolderError
 from longtrace.records import Answer, Question, Trajectory
-from longtrace.store import read_json, read_records
+from longtrace.store import read_json, read_records, write_json
 from longtrace.trajectories.stage import Config, run, summed
 
 CONFIG = Config(attempts=3)
@@ -131,3 +132,12 @@ def test_the_command_line_shows_a_table_and_the_next_command(
     assert f"longtrace contexts --run {folder}" in shown
     assert main([*argv, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["questions"] == 2
+
+
+def test_questions_of_an_older_corpus_are_not_attempted(asked_run: Path, tmp_path: Path) -> None:
+    for stage in ("corpus", "questions"):
+        shutil.copytree(asked_run / stage, tmp_path / stage)
+    meta = read_json(tmp_path / "corpus" / "meta.json")
+    write_json(tmp_path / "corpus" / "meta.json", {**meta, "content": "another"})
+    with pytest.raises(RunFolderError, match="another corpus stage"):
+        run(CONFIG, Options(run=tmp_path, workers=1))

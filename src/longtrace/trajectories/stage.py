@@ -24,7 +24,7 @@ from longtrace.llm import LLM, in_order
 from longtrace.parallel import ordered_map, progress
 from longtrace.questions.clues import Weights, page_cache
 from longtrace.records import Question, Trajectory
-from longtrace.store import Stage, fingerprint, read_records
+from longtrace.store import Stage, check_inputs, fingerprint, read_records
 from longtrace.trajectories.agent import Agent, policy
 from longtrace.trajectories.config import Config
 from longtrace.trajectories.grade import exact
@@ -79,6 +79,7 @@ def run(config: Config, options: Options) -> Result:
     """
     source, asked = options.run / "corpus", options.run / "questions"
     inputs = {"corpus": fingerprint(source), "questions": fingerprint(asked)}
+    check_inputs(asked, {"corpus": source})
     questions = [*itertools.islice(read_records(asked / "data.jsonl", Question), options.limit)]
     total = len(questions) * config.attempts
     if options.dry_run:
