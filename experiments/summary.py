@@ -242,8 +242,8 @@ def figures(found: Mapping[str, Mapping[int, Any]]) -> dict[str, Markup]:
         "experiment-c-accuracy": ("C: held-out accuracy", c, own("accuracy")),
         "experiment-c-names": ("C: names in a response", c, own("names")),
         "experiment-long": (
-            "B, outcome alone for longer: no shortcut",
-            arms("B-outcome-long"),
+            "Longer runs: held-out questions without a shortcut",
+            arms("B-outcome-long", "C-always-long", "C-positive-long"),
             hard("accuracy"),
         ),
     }
