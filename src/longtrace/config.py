@@ -89,7 +89,7 @@ def parse(
     """
     settings = _settings(verb, config)
     source: CliSettingsSource[Any] = CliSettingsSource(
-        settings, formatter_class=argparse.RawDescriptionHelpFormatter, cli_exit_on_error=False
+        settings, formatter_class=_HelpFormatter, cli_exit_on_error=False
     )
     keys = {f.alias or name for name, f in settings.model_fields.items()}
     toml = _toml(_config_path(argv), verb, keys, verbs)
@@ -119,6 +119,14 @@ def nearest(word: str, known: Collection[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(sorted(known))}"
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help whose first line does not repeat every option."""
+
+    def add_usage(self, usage: str | None, *rest: Any, **more: Any) -> None:
+        del usage
+        super().add_usage("%(prog)s [options]", *rest, **more)
+
+
 def _settings(verb: str, config: type[Config]) -> type[BaseSettings]:
     """`config` and `Options` in one settings class that reads flags only."""
 
@@ -145,11 +153,14 @@ def _settings(verb: str, config: type[Config]) -> type[BaseSettings]:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (init_settings,)
 
-    made = type(
-        "Settings",
-        (config, Options, _Settings),
-        {"__module__": __name__, "__doc__": config.__doc__},
+    parts = (config, Options, _Settings)
+    made: type[BaseSettings] = type(
+        "Settings", parts, {"__module__": __name__, "__doc__": config.__doc__}
     )
+    own = [name for name in config.__annotations__ if name in made.model_fields]
+    fields = made.__pydantic_fields__
+    for name in dict.fromkeys([*own, *config.model_fields, *Options.model_fields]):
+        fields[name] = fields.pop(name)  # help shows a verb's own options first
     return made
 
 

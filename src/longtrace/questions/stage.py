@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 from rich.text import Text
@@ -32,6 +33,7 @@ from longtrace.store import Stage, fingerprint, read_records
 __all__ = ["Config", "run"]
 DUPLICATE = "same documents as an earlier question"
 NEAR_DUPLICATE = "much like an earlier question"
+_SHOWN_CHARS = 300
 
 
 _worker: list[Maker] = []
@@ -247,7 +249,7 @@ def _result(folder: Path, stage: Stage, run_folder: Path) -> Result:
         )
     chain = " > ".join(hop.entity for hop in example.hops)
     lines += [
-        Text("for example ", "bold").append(example.text, "default"),
+        Text("for example ", "bold").append(shorten(example.text, _SHOWN_CHARS), "default"),
         Text(f"  answer {example.answer!r}, walk {chain}"),
     ]
     return Result(

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -175,7 +176,9 @@ def summed(rows: list[Trajectory]) -> dict[str, float]:
 def _result(folder: Path, meta: dict[str, Any], run_folder: Path) -> Result:
     shown = ("right", "wrong", "no_answer", "unjudged")
     counted = ("searches", "opened", "cited")
-    table = Table("attempt", *(name.replace("_", " ") for name in (*shown, *counted)))
+    table = Table(
+        "attempt", *(name.replace("_", " ") for name in (*shown, *counted)), box=SIMPLE_HEAD
+    )
     for number, figures in enumerate(meta["attempts"]):
         shares = (f"{figures.get(name, 0):.0%}" for name in shown)
         means = (f"{figures[name]:.1f}" for name in counted)
