@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("openai", reason="needs longtrace[llm]")
+pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
 
 from longtrace.errors import InputError
 from longtrace.llm import LLM, BudgetError, Endpoint, LLMError, Reply, Tool, in_order

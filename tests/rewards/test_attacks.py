@@ -78,7 +78,7 @@ def test_a_judge_that_is_down_pays_no_attack() -> None:
         async with LLM(model.endpoint(retries=0)) as llm:
             return await suite(Judge(llm), cases=CASES[:1], defences=DEFENCES[:1])
 
-    pytest.importorskip("openai", reason="needs longtrace[llm]")
+    pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
     with Model(down) as model:
         payoffs = asyncio.run(attacked(model))
     assert not any(payoff.pays for payoff in payoffs)
@@ -88,7 +88,7 @@ def test_a_judge_that_is_down_pays_no_attack() -> None:
 def test_a_real_judge_can_be_put_to_the_test(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("openai", reason="needs longtrace[llm]")
+    pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
     with Model(lambda _: "correct: yes") as model:
         argv = ["--judge.base-url", model.url, "--judge.model", "yes-man", "--run", str(tmp_path)]
         assert main(["score", "--attacks", "--json", *argv]) == 0

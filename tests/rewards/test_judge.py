@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("openai", reason="needs longtrace[llm]")
+pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
 
 from longtrace.errors import InputError
 from longtrace.llm import LLM, BudgetError, Endpoint

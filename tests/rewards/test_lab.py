@@ -64,7 +64,7 @@ def test_outcomes_are_found_again_by_rule(
 def test_a_judge_is_asked_only_where_rules_cannot_tell_and_never_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("openai", reason="needs longtrace[llm]")
+    pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
     path = write(tmp_path / "g.jsonl", GROUP)
     with Model(lambda _: "extracted: the city of Paris\ncorrect: yes") as model:
         argv = ["--groups", path, "--outcome", "exact-then-judge", "--run", str(tmp_path)]
@@ -84,7 +84,7 @@ def test_a_judge_is_asked_only_where_rules_cannot_tell_and_never_twice(
 def test_a_judge_that_fails_leaves_a_hole_and_not_a_zero(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Said
 ) -> None:
-    pytest.importorskip("openai", reason="needs longtrace[llm]")
+    pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
     path = write(tmp_path / "g.jsonl", GROUP)
     with Model(lambda _: said) as model:
         argv = ["--judge.base-url", model.url, "--judge.model", "j", "--judge.retries", "0"]
@@ -98,7 +98,7 @@ def test_a_judge_that_fails_leaves_a_hole_and_not_a_zero(
 def test_a_killed_judging_goes_on_without_paying_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("openai", reason="needs longtrace[llm]")
+    pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
     groups = [
         {**GROUP, "samples": [{"response": f"Answer: the city {n} of Paris"}]} for n in range(30)
     ]
@@ -120,7 +120,7 @@ def test_a_killed_judging_goes_on_without_paying_twice(
 
 
 def test_a_judging_killed_outright_asks_only_what_was_under_way_again(tmp_path: Path) -> None:
-    pytest.importorskip("openai", reason="needs longtrace[llm]")
+    pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
     samples = [{"response": f"Answer: the city {n} of Paris"} for n in range(60)]
     path = write(tmp_path / "g.jsonl", {**GROUP, "samples": samples})
     body = '{"choices": [{"message": {"content": "correct: yes"}}]}'

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("fastapi", reason="needs longtrace[serve]")
-pytest.importorskip("openai", reason="needs longtrace[llm]")
+pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
 
 from longtrace.cli import main
 from longtrace.rewards.combine import combine
