@@ -10,7 +10,14 @@ import pytest
 from longtrace.errors import InputError
 from longtrace.records import Entity, Score
 from longtrace.rewards.combine import combine
-from longtrace.training.reward import RewardSettings, Rollout, check_groups, judge, reward_function
+from longtrace.training.reward import (
+    Response,
+    RewardSettings,
+    Rollout,
+    check_groups,
+    judge,
+    reward_function,
+)
 
 ENTITIES = [Entity(name="Chad"), Entity(name="Mali", aliases=("Republic of Mali",))]
 FULL, HALF = "Chad then Mali. Answer: Rome", "Chad. Answer: Rome"
@@ -66,13 +73,13 @@ def test_chat_messages_count_like_their_text() -> None:
 
 def test_thinking_earns_nothing() -> None:
     thought = f"<think>{FULL}</think>{NONE}"
-    judged = judge(thought, "Rome", ENTITIES, thinks=True)
+    (judged,) = judge([Response(thought, "?", "Rome", ENTITIES)], thinks=True)
     assert (judged.score.outcome, judged.score.rubric) == (1.0, 0.0)
     assert judged.score.missed == ("Chad", "Mali")
 
 
 def test_a_response_that_never_stops_thinking_is_ill_formed() -> None:
-    judged = judge(FULL, "Rome", ENTITIES, thinks=True)
+    (judged,) = judge([Response(FULL, "?", "Rome", ENTITIES)], thinks=True)
     assert (judged.score.outcome, judged.score.problem) == (0.0, "ill_formed")
 
 

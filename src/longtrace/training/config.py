@@ -8,11 +8,21 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from longtrace.config import Config as BaseConfig
+from longtrace.llm import Endpoint
 from longtrace.rewards.combine import Best, CreditOption, NormalizeOption
+from longtrace.rewards.outcome import KindOption
 
 _LAUNCH = {"preset", "nodes", "plan", "gpu", "gpus", "prompt_tokens", "response_tokens"}
-_HOW = _LAUNCH | {"resume", "report_to"}
-_LATER = {"clip_low", "clip_high", "updates_per_batch", "vllm", "icepop_min", "icepop_max"}
+_HOW = _LAUNCH | {"resume", "report_to", "judge"}
+_LATER = {
+    "outcome",
+    "clip_low",
+    "clip_high",
+    "updates_per_batch",
+    "vllm",
+    "icepop_min",
+    "icepop_max",
+}
 
 
 class Config(BaseConfig):
@@ -40,6 +50,10 @@ class Config(BaseConfig):
     """Whether the rubric is divided by the group's best."""
     best: Best = "all"
     """Over whom the group's best is taken: all judged responses, or the right ones."""
+    outcome: KindOption = "exact"
+    """How right is told from wrong: exact, two-way-substring, judge or exact-then-judge."""
+    judge: Endpoint = Endpoint()
+    """The judge's endpoint."""
     temperature: float = Field(default=1.0, gt=0)
     """Of sampling in training, and of the sampled half of the evaluation."""
     max_completion_tokens: int | None = Field(default=None, ge=1)
@@ -97,6 +111,8 @@ class Config(BaseConfig):
         """
         plain = self.model_dump(mode="json", exclude=_HOW | _LATER)
         later = self.model_dump(mode="json", include=_LATER, exclude_defaults=True)
+        if "judge" in self.outcome:
+            later["judge"] = self.judge.identity()
         return plain | later
 
     @property

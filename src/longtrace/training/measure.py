@@ -9,7 +9,8 @@ import numpy as np
 
 from longtrace.records import Completion, Example, Record, Score
 from longtrace.statistics import Interval, mean_ci, paired_ci, wilson
-from longtrace.training.reward import judge
+from longtrace.training.outcomes import Outcomes, by_exact_rule
+from longtrace.training.reward import Judged, Response, judge
 
 Decoding = Literal["greedy", "sampled"]
 _ROWS_AT_ONCE = 100
@@ -46,6 +47,7 @@ def respond(
     temperature: float = 1.0,
     seed: int = 0,
     thinks: bool = False,
+    outcomes: Outcomes = by_exact_rule,
 ) -> list[Answered]:
     """One response of `model` to every example, in order; the global random state is kept.
 
@@ -58,6 +60,7 @@ def respond(
         temperature: of `sampled`.
         seed: of the draws.
         thinks: whether a response must have a closed thinking part.
+        outcomes: tells right from wrong.
     """
     import torch
 
@@ -87,10 +90,13 @@ def respond(
                 eos_token_id=sorted(ends),
             )
             new = written[:, rows["input_ids"].shape[1] :].tolist()
-            for example, tokens in zip(examples[start : start + at_once], new, strict=True):
-                text = tokenizer.decode(tokens, skip_special_tokens=True)
-                cut = not ends.intersection(tokens)
-                out.append(_answered(example, text, decoding, thinks=thinks, truncated=cut))
+            asked = examples[start : start + at_once]
+            responses = [
+                _response(example, tokenizer, tokens, ends)
+                for example, tokens in zip(asked, new, strict=True)
+            ]
+            judged = judge(responses, thinks=thinks, outcomes=outcomes)
+            out += [_answered(e, j, decoding) for e, j in zip(asked, judged, strict=True)]
     return out
 
 
@@ -131,23 +137,26 @@ def _prompt(tokenizer: Any, example: Example) -> str:
     return text
 
 
-def _answered(
-    example: Example, text: str, decoding: Decoding, *, thinks: bool, truncated: bool
-) -> Answered:
-    judged = judge(
-        text,
+def _response(
+    example: Example, tokenizer: Any, tokens: Sequence[int], ends: frozenset[int]
+) -> Response:
+    return Response(
+        tokenizer.decode(tokens, skip_special_tokens=True),
+        example.question,
         example.answer,
         example.entities,
-        answer_aliases=example.answer_aliases,
-        thinks=thinks,
-        truncated=truncated,
+        example.answer_aliases,
+        not ends.intersection(tokens),
     )
+
+
+def _answered(example: Example, judged: Judged, decoding: Decoding) -> Answered:
     completion = Completion(
         example_id=example.id,
         sample=0,
         thinking=judged.thinking,
         text=judged.text,
-        stop="length" if truncated else "stop",
+        stop="length" if judged.truncated else "stop",
     )
     return Answered(
         decoding=decoding,

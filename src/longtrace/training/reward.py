@@ -13,10 +13,11 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from longtrace.errors import InputError
-from longtrace.records import Completion, Entity, Record, Score
-from longtrace.rewards.answer import Raw, exact, split_thinking
+from longtrace.records import Completion, Entity, Record, Score, Verdict
+from longtrace.rewards.answer import Raw, split_thinking
 from longtrace.rewards.combine import Best, Credit, Normalize, combine, has_signal
 from longtrace.rewards.rubric import rubric_score
+from longtrace.training.outcomes import Asked, Outcomes, by_exact_rule
 
 
 class Rollout(Record):
@@ -60,39 +61,74 @@ class Judged(NamedTuple):
 RewardFunction = Callable[..., list[float | None]]
 
 
+class Response(NamedTuple):
+    """A response and what it is judged by."""
+
+    completion: Raw
+    question: str
+    answer: str
+    entities: Sequence[Entity]
+    answer_aliases: Sequence[str] = ()
+    truncated: bool = False
+
+
 def judge(
-    completion: Raw,
-    answer: str,
-    entities: Sequence[Entity],
-    *,
-    answer_aliases: Sequence[str] = (),
-    thinks: bool = False,
-    truncated: bool = False,
-) -> Judged:
-    """Outcome and rubric of one response; a cut-off or ill-formed one has 0 for both and says so.
+    responses: Sequence[Response], *, thinks: bool = False, outcomes: Outcomes = by_exact_rule
+) -> list[Judged]:
+    """Outcome and rubric of responses; a cut-off or ill-formed one has 0 for both and says so.
 
     Thinking earns nothing: both parts look at what comes after it.
+
+    Args:
+        responses: in any order, which is kept.
+        thinks: whether a response must have a thinking part that ends.
+        outcomes: tells right from wrong; asked about the well-formed ones, all at once.
     """
-    split = split_thinking(completion, thinks=thinks)
-    names = tuple(entity.name for entity in entities)
-    problem = "truncated" if truncated else "" if split.well_formed else "ill_formed"
-    if problem:
-        score = Score(outcome=0.0, rubric=0.0, missed=names, problem=problem)
-        return Judged(split.thinking, split.content, truncated, score)
-    verdict = exact(split.content, answer, answer_aliases)
-    named = rubric_score(split.content, entities)
-    score = Score(
+    splits = [split_thinking(r.completion, thinks=thinks) for r in responses]
+    problems = [
+        "truncated" if r.truncated else "" if split.well_formed else "ill_formed"
+        for r, split in zip(responses, splits, strict=True)
+    ]
+    verdicts = iter(
+        outcomes(
+            [
+                Asked(split.content, r.question, r.answer, tuple(r.answer_aliases))
+                for r, split, problem in zip(responses, splits, problems, strict=True)
+                if not problem
+            ]
+        )
+    )
+    return [
+        Judged(
+            split.thinking,
+            split.content,
+            r.truncated,
+            _unusable(r, problem) if problem else _score(r, split.content, next(verdicts)),
+        )
+        for r, split, problem in zip(responses, splits, problems, strict=True)
+    ]
+
+
+def _unusable(response: Response, problem: str) -> Score:
+    missed = tuple(entity.name for entity in response.entities)
+    return Score(outcome=0.0, rubric=0.0, missed=missed, problem=problem)
+
+
+def _score(response: Response, text: str, verdict: Verdict) -> Score:
+    named = rubric_score(text, response.entities)
+    return Score(
         outcome=None if verdict.correct is None else float(verdict.correct),
         rubric=named.share,
         hit=named.hit,
         missed=named.missed,
         problem=verdict.problem,
     )
-    return Judged(split.thinking, split.content, truncated, score)
 
 
 def reward_function(
-    settings: RewardSettings, seen: Callable[[list[Rollout]], None] | None = None
+    settings: RewardSettings,
+    seen: Callable[[list[Rollout]], None] | None = None,
+    outcomes: Outcomes = by_exact_rule,
 ) -> RewardFunction:
     """A reward function for `GRPOTrainer(reward_funcs=...)`.
 
@@ -105,6 +141,7 @@ def reward_function(
     Args:
         settings: of the reward.
         seen: called with every batch of rollouts, in order.
+        outcomes: tells right from wrong; see `training.outcomes`.
 
     Returns:
         A function that returns one reward a completion, None where the outcome could not be judged.
@@ -124,17 +161,18 @@ def reward_function(
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float | None]:
-        judged = [
-            judge(
+        responses = [
+            Response(
                 completions[i],
+                question[i],
                 answer[i],
                 [Entity.model_validate(e) for e in entities[i]],
-                answer_aliases=(answer_aliases[i] if answer_aliases else None) or (),
-                thinks=settings.thinks,
-                truncated=_truncated(completion_ids[i], settings.end_tokens),
+                (answer_aliases[i] if answer_aliases else None) or (),
+                _truncated(completion_ids[i], settings.end_tokens),
             )
             for i in range(len(completions))
         ]
+        judged = judge(responses, thinks=settings.thinks, outcomes=outcomes)
         shaped = shape(group_id, [j.score for j in judged], settings)
         if log_metric is not None:
             means = batch_means(shaped.scores, shaped.rewards, settings.group_size)

@@ -34,6 +34,7 @@ from longtrace.store import (
 from longtrace.training import launch, plan, policy, rows, trl
 from longtrace.training.config import Config
 from longtrace.training.measure import Answered, Decoding, change, measured, respond
+from longtrace.training.outcomes import Outcomes, outcomes
 from longtrace.training.tasks import Task, example
 from longtrace.training.warmup import Attempt, total_steps, warm_start
 
@@ -124,14 +125,16 @@ def _work(stage: Stage, config: Config, options: Options) -> None:
     test = test[: config.eval_questions]
     if options.limit:
         train = train.select(range(min(options.limit, len(train))))
-    if not (folder / "before.jsonl").is_file():
-        _write_answers(folder / "before.jsonl", config, start, test)
-    if not (folder / "model").is_dir():
-        model, tokenizer = _load(start, config)
-        with progress("grpo", config.steps) as advance:
-            trl.train(model, tokenizer, train, config, folder, advance=advance)
-    if not (folder / "after.jsonl").is_file():
-        _write_answers(folder / "after.jsonl", config, str(folder / "model"), test)
+    cache = options.run / "cache" / "judge.sqlite"
+    with outcomes(config.outcome, config.judge, cache) as tell:
+        if not (folder / "before.jsonl").is_file():
+            _write_answers(folder / "before.jsonl", config, start, test, tell)
+        if not (folder / "model").is_dir():
+            model, tokenizer = _load(start, config)
+            with progress("grpo", config.steps) as advance:
+                trl.train(model, tokenizer, train, config, folder, advance=advance, outcomes=tell)
+        if not (folder / "after.jsonl").is_file():
+            _write_answers(folder / "after.jsonl", config, str(folder / "model"), test, tell)
     changes = evaluate(folder)
     write_json(folder / "evaluation.json", {"changes": [_plain(c) for c in changes]})
     warmup = folder / "policy" / "warmup.json"
@@ -166,7 +169,9 @@ def _warm_up(folder: Path, train: Sequence[Task], test: Sequence[Task], config: 
     partial.rename(folder)
 
 
-def _write_answers(path: Path, config: Config, name: str, test: Sequence[Example]) -> None:
+def _write_answers(
+    path: Path, config: Config, name: str, test: Sequence[Example], tell: Outcomes
+) -> None:
     model, tokenizer = _load(name, config)
     if config.model and policy.has_gpu():
         model = model.to("cuda")
@@ -182,6 +187,7 @@ def _write_answers(path: Path, config: Config, name: str, test: Sequence[Example
             temperature=config.temperature,
             seed=config.seed,
             thinks=config.thinks,
+            outcomes=tell,
         )
     ]
     _write(path, answers)

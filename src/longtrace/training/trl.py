@@ -21,6 +21,7 @@ from longtrace.records import Record
 from longtrace.store import read_json, read_records, write_json
 from longtrace.training.config import Config
 from longtrace.training.measure import end_tokens
+from longtrace.training.outcomes import Outcomes, by_exact_rule
 from longtrace.training.policy import has_gpu
 from longtrace.training.reward import RewardSettings, Rollout, check_layout, reward_function
 
@@ -69,6 +70,7 @@ def train(
     folder: Path,
     *,
     advance: Callable[[int], None],
+    outcomes: Outcomes = by_exact_rule,
 ) -> None:
     """Train `model` for `config.steps` updates, or for those left, and write `folder/model`.
 
@@ -80,6 +82,7 @@ def train(
         config: of the training.
         folder: of the training; `checkpoints/`, `metrics.jsonl` and `samples.jsonl` are kept there.
         advance: told the number of updates done.
+        outcomes: tells right from wrong.
 
     Raises:
         InputError: several processes were started, or groups would be split.
@@ -106,7 +109,9 @@ def train(
         trainer = GRPOTrainer(
             model=model,
             processing_class=tokenizer,
-            reward_funcs=reward_function(settings, lambda batch: _keep(batch, config, folder)),
+            reward_funcs=reward_function(
+                settings, lambda batch: _keep(batch, config, folder), outcomes
+            ),
             args=args,
             train_dataset=in_order(rows, config),
             peft_config=lora(config),
