@@ -67,24 +67,30 @@ def score_response(
     *,
     outcome: float | None,
     ill_formed: bool = False,
+    truncated: bool = False,
+    problem: str = "",
     match: Match = "words",
 ) -> Score:
-    """The two parts of one response's reward; both are 0 for an ill-formed response.
+    """The two parts of one response's reward; both are 0 for one cut off or ill-formed.
 
     Args:
         text: the final answer text, thinking removed.
         entities: what the rubric looks for.
         outcome: 1 right, 0 wrong, None if nobody could tell.
-        ill_formed: the response is truncated or not one thinking part followed by an answer.
+        ill_formed: the response is not one thinking part followed by an answer.
+        truncated: the response was cut off.
+        problem: why the outcome is None.
         match: see `rubric_score`.
 
     Source: the published training code, which applies the ill-formed rule before any judging.
     """
-    if ill_formed:
+    if ill_formed or truncated:
         missed = tuple(map(_name, entities))
-        return Score(outcome=0.0, rubric=0.0, missed=missed, problem="ill_formed")
+        problem = "truncated" if truncated else "ill_formed"
+        return Score(outcome=0.0, rubric=0.0, missed=missed, problem=problem)
     found = rubric_score(text, entities, match=match)
-    problem = "unjudged" if outcome is None else ""
+    if outcome is None and not problem:
+        problem = "unjudged"
     return Score(
         outcome=outcome, rubric=found.share, hit=found.hit, missed=found.missed, problem=problem
     )

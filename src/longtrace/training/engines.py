@@ -26,7 +26,7 @@ from longtrace.rewards.combine import (
     combine,
 )
 from longtrace.rewards.outcome import Asks, KindOption, outcome
-from longtrace.rewards.rubric import rubric_score
+from longtrace.rewards.rubric import score_response
 
 
 class RewardOptions(Config):
@@ -87,10 +87,10 @@ async def score(
     """
     entities = _entities(row)
     split = split_thinking(response, thinks=how.thinks)
-    problem = "truncated" if truncated else "" if split.well_formed else "ill_formed"
-    if problem:
-        missed = tuple(entity.name for entity in entities)
-        return Score(outcome=0.0, rubric=0.0, missed=missed, problem=problem)
+    if truncated or not split.well_formed:
+        return score_response(
+            "", entities, outcome=0.0, ill_formed=not split.well_formed, truncated=truncated
+        )
     verdict = await outcome(
         split.content,
         question=str(row.get("question", "")),
@@ -99,14 +99,8 @@ async def score(
         kind=how.outcome,
         judge=_judge(how) if "judge" in how.outcome else None,
     )
-    named = rubric_score(split.content, entities)
-    return Score(
-        outcome=None if verdict.correct is None else float(verdict.correct),
-        rubric=named.share,
-        hit=named.hit,
-        missed=named.missed,
-        problem=verdict.problem,
-    )
+    right = None if verdict.correct is None else float(verdict.correct)
+    return score_response(split.content, entities, outcome=right, problem=verdict.problem)
 
 
 def shape_group(scores_G: Sequence[Score | None], how: RewardOptions) -> Shaped:

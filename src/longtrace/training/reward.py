@@ -13,10 +13,10 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from longtrace.errors import InputError
-from longtrace.records import Completion, Entity, Record, Score, Verdict
+from longtrace.records import Completion, Entity, Record, Score
 from longtrace.rewards.answer import Raw, split_thinking
 from longtrace.rewards.combine import Best, Credit, Normalize, combine, has_signal
-from longtrace.rewards.rubric import rubric_score
+from longtrace.rewards.rubric import score_response
 from longtrace.training.outcomes import Asked, Outcomes, by_exact_rule
 
 
@@ -85,44 +85,28 @@ def judge(
         outcomes: tells right from wrong; asked about the well-formed ones, all at once.
     """
     splits = [split_thinking(r.completion, thinks=thinks) for r in responses]
-    problems = [
-        "truncated" if r.truncated else "" if split.well_formed else "ill_formed"
-        for r, split in zip(responses, splits, strict=True)
+    usable = [
+        split.well_formed and not r.truncated for r, split in zip(responses, splits, strict=True)
     ]
-    verdicts = iter(
-        outcomes(
-            [
-                Asked(split.content, r.question, r.answer, tuple(r.answer_aliases))
-                for r, split, problem in zip(responses, splits, problems, strict=True)
-                if not problem
-            ]
-        )
-    )
-    return [
-        Judged(
-            split.thinking,
+    asked = [
+        Asked(split.content, r.question, r.answer, tuple(r.answer_aliases))
+        for r, split, fine in zip(responses, splits, usable, strict=True)
+        if fine
+    ]
+    verdicts = iter(outcomes(asked))
+    judged: list[Judged] = []
+    for r, split, fine in zip(responses, splits, usable, strict=True):
+        verdict = next(verdicts) if fine else None
+        score = score_response(
             split.content,
-            r.truncated,
-            _unusable(r, problem) if problem else _score(r, split.content, next(verdicts)),
+            r.entities,
+            outcome=None if verdict is None or verdict.correct is None else float(verdict.correct),
+            ill_formed=not split.well_formed,
+            truncated=r.truncated,
+            problem=verdict.problem if verdict else "",
         )
-        for r, split, problem in zip(responses, splits, problems, strict=True)
-    ]
-
-
-def _unusable(response: Response, problem: str) -> Score:
-    missed = tuple(entity.name for entity in response.entities)
-    return Score(outcome=0.0, rubric=0.0, missed=missed, problem=problem)
-
-
-def _score(response: Response, text: str, verdict: Verdict) -> Score:
-    named = rubric_score(text, response.entities)
-    return Score(
-        outcome=None if verdict.correct is None else float(verdict.correct),
-        rubric=named.share,
-        hit=named.hit,
-        missed=named.missed,
-        problem=verdict.problem,
-    )
+        judged.append(Judged(split.thinking, split.content, r.truncated, score))
+    return judged
 
 
 def reward_function(
