@@ -18,7 +18,7 @@ import pytest
 from longtrace.config import Options
 from longtrace.llm import LLMError
 from longtrace.questions.check import LEAK
-from longtrace.questions.draft import NO_JSON, SAME, hide, refusals
+from longtrace.questions.draft import NO_JSON, SAME, hide, question, refusals
 from longtrace.questions.model_check import CLOSED_BOOK, GOLD_ONLY, NEEDLESS, around
 from longtrace.questions.stage import Config, run
 from longtrace.records import Hop, Question
@@ -87,6 +87,16 @@ def test_a_sound_draft_is_not_refused() -> None:
 )
 def test_a_draft_with_a_fault_is_refused_in_words(changed: dict[str, Any], reason: str) -> None:
     assert any(reason in found for found in refusals({**SOUND, **changed}, HOPS, ANSWERS))
+
+
+def test_a_clue_that_repeats_its_evidence_is_made_to_speak_of_its_document() -> None:
+    hops = (HOPS[0].model_copy(update={"evidence": ("It has a long border with Niger.",)}), HOPS[1])
+    said = {**SOUND, "clues": ["It has a long border with [B]."]}
+    assert refusals(said, hops, ANSWERS) == []
+    made = question(said, hops, ANSWERS, "llm:m", ())
+    assert made.clues[0] == "About [A]: It has a long border with [B]."
+    other = {**SOUND, "clues": ["The dam of [B] was finished by engineers."]}
+    assert refusals(other, hops, ANSWERS) == ["clue 1 lacks [A]"]
 
 
 def test_no_object_is_refused() -> None:

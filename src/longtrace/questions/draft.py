@@ -23,6 +23,7 @@ from longtrace.questions.clues import Page, label
 from longtrace.questions.walk import Step, prose
 from longtrace.questions.write import answer_aliases, spans
 from longtrace.records import Checked, Hop, Message, Question, content_id
+from longtrace.text import words
 
 CLUE_CHARS = (20, 400)
 """Fewest and most characters of a clue, and of the question at the end."""
@@ -30,6 +31,8 @@ ANSWERS = 8
 """Answers the model may choose from."""
 LAST_CHARS = 600
 """Characters of the last document that the model sees, sentences with possible answers first."""
+REPEATS = 0.6
+"""Share of a clue's words that stand in its evidence, from which on it is taken to be about it."""
 NO_JSON = "no such JSON object"
 NO_ANSWER = "no answer in the last document"
 SAME = "two clues are the same"
@@ -136,8 +139,8 @@ def excerpt(page: Page, entities: Sequence[str]) -> tuple[str, dict[str, str]]:
 def hide(text: str, hops: Sequence[Hop]) -> str:
     """`text` with every name of a hop, and every telling word of one, as the hop's mark."""
     found = [(name, hop) for hop, h in enumerate(hops) for name in (h.entity, *h.aliases)]
-    words = [(word, hop) for hop, h in enumerate(hops) for word in telling_words(h.entity)]
-    for name, hop in [*sorted(found, key=_longest), *sorted(words, key=_longest)]:
+    parts = [(word, hop) for hop, h in enumerate(hops) for word in telling_words(h.entity)]
+    for name, hop in [*sorted(found, key=_longest), *sorted(parts, key=_longest)]:
         pattern = name_pattern(name)
         if pattern is not None:
             text = pattern.sub(label(hop), text)
@@ -209,7 +212,7 @@ def refusals(
         found.append("the answer is none of the choices")
     if found:
         return found
-    for number, clue in enumerate(clues):
+    for number, clue in enumerate(_marked(clues, hops)):
         missing = [mark for mark in (label(number), label(number + 1)) if mark not in clue]
         if missing:
             found.append(f"clue {number + 1} lacks {' and '.join(missing)}")
@@ -234,7 +237,8 @@ def question(
     refused: Sequence[str],
 ) -> Question:
     """The record of a draft: its text is the clues in order and the question at the end."""
-    clues = tuple(clue.strip() for clue in (*draft["clues"], _about(draft["question"], hops)))
+    asked = _about(draft["question"].strip(), label(len(hops) - 1))
+    clues = (*_marked(draft["clues"], hops), asked)
     answer, text = draft["answer"], " ".join(clues)
     last = hops[-1].model_copy(update={"evidence": (answers[answer],)})
     return Question(
@@ -249,7 +253,19 @@ def question(
     )
 
 
-def _about(asked: str, hops: Sequence[Hop]) -> str:
-    """The question, made to speak of the last hop where the model forgot its mark."""
-    mark = label(len(hops) - 1)
-    return asked if mark in asked else f"About {mark}: {asked.strip()}"
+def _marked(clues: Sequence[str], hops: Sequence[Hop]) -> list[str]:
+    """Clues that repeat their evidence, made to speak of their hop where the mark is missing.
+
+    Evidence often says "he" or "the city" for its subject. A clue of other content stays as it is:
+    it may speak of another document.
+    """
+    marked: list[str] = []
+    for number, (clue, hop) in enumerate(zip(map(str.strip, clues), hops, strict=False)):
+        said, source = words(clue), set(words(hide(hop.evidence[0], hops)))
+        own = sum(word in source for word in said) >= REPEATS * len(said)
+        marked.append(_about(clue, label(number)) if own else clue)
+    return marked
+
+
+def _about(clue: str, mark: str) -> str:
+    return clue if mark in clue else f"About {mark}: {clue}"
