@@ -75,6 +75,36 @@ def test_kilt_cuts_at_reference_headings_never_at_words(
     assert (alpha.aliases, alpha.source) == (("A letter",), "kilt:290")
 
 
+def test_a_colon_in_a_heading_is_no_nesting_and_ends_what_is_dropped(
+    tmp_path: Path, write_rows: Callable[..., Path]
+) -> None:
+    text = ["Alpha\n", "Section::::See also.\n", "cut\n"]
+    text += ["Section::::Films: a new hope.\n", "kept\n", "Section::::Films: a new hope.:Cast.\n"]
+    page = {"wikipedia_id": "1", "wikipedia_title": "Alpha", "text": [*text, "all\n"]}
+    (alpha,) = documents("kilt", write_rows(tmp_path / "kilt.json", [page]))
+    assert alpha.text == "## Films: a new hope\n\nkept\n\n### Cast\n\nall"
+
+
+def test_anchors_outside_their_paragraph_are_links_without_a_place(
+    tmp_path: Path, write_rows: Callable[..., Path]
+) -> None:
+    text = ["Alpha\n", "one beta\n", "Section::::Beta.\n", "two\n"]
+    places = [(1, 4, 8), (1, -3, 2), (1, 4, 99), (1, 6, 5), (2, 0, 4), (9, 0, 1)]
+    anchors = [
+        {"text": "x", "href": f"T{n}", "paragraph_id": p, "start": a, "end": b}
+        for n, (p, a, b) in enumerate(places)
+    ]
+    page = {"wikipedia_id": "1", "wikipedia_title": "Alpha", "text": text, "anchors": anchors}
+    (alpha,) = documents("kilt", write_rows(tmp_path / "kilt.json", [page]))
+    assert [(link.target, link.start) for link in alpha.links or ()] == [
+        ("T0", 4),
+        ("T1", None),
+        ("T2", None),
+        ("T3", None),
+        ("T4", None),
+    ]
+
+
 def test_kilt_links_resolve_by_title_and_dead_ones_are_counted(
     tmp_path: Path, write_rows: Callable[..., Path], build: Build
 ) -> None:

@@ -162,9 +162,9 @@ def test_an_interrupted_store_continues_to_the_same_bytes(tmp_path: Path) -> Non
     vacuum = folder / "documents.sqlite.copy"
     vacuum.mkdir()  # as if it were killed when it had made the indices
     with pytest.raises(OSError, match="sqlite"):
-        again.complete()
+        again.complete(folder)
     vacuum.rmdir()
-    StoreWriter(folder / "documents.sqlite").complete()
+    StoreWriter(folder / "documents.sqlite").complete(folder)
     whole = tmp_path / "whole/corpus/documents.sqlite"
     assert (folder / "documents.sqlite").read_bytes() == whole.read_bytes()
     assert len(DocumentStore(whole)) == 2400

@@ -91,18 +91,21 @@ class StoreWriter:
             with self._connection:
                 self._insert(batch, strict)
 
-    def complete(self) -> None:
+    def complete(self, source: Path) -> None:
         """Index the keys and move the store to its final name.
+
+        Args:
+            source: named in the error where not even one record was found in it.
 
         Raises:
             InputError: there is no document in it; then nothing is left behind.
         """
         if self._kept == 0:
-            first = self._one("SELECT place, detail FROM rejected ORDER BY rowid") or ("source", "")
+            first = self._one("SELECT place, detail FROM rejected ORDER BY rowid") or (source, "")
             self._connection.close()
             self._partial.unlink()
-            what = f": {first[1]}" if first[1] else ""
-            raise InputError(f"{first[0]}{what}; no document could be read at all; check --path")
+            what = f"{first[1]}; " if first[1] else ""
+            raise InputError(f"{first[0]}: {what}no document could be read at all; check --path")
         with self._connection:
             for index in _INDICES:  # a killed run may have made some of them
                 self._connection.execute(f"CREATE {index}")
@@ -292,6 +295,7 @@ class DocumentStore:
 
     def _document(self, doc: int) -> Document:
         """The document with id `doc` (0 .. n - 1)."""
+        doc = int(doc)  # a numpy integer is no key of SQLite's
         query = "SELECT key, title, aliases, body FROM documents WHERE id = ?"
         row = self._connection.execute(query, (doc,)).fetchone()
         if row is None:

@@ -75,7 +75,7 @@ def _source(path: Path | None) -> str:
         return ""
     if path.is_dir():
         found = sorted(
-            (str(Path(folder, name).relative_to(path)), Path(folder, name).stat().st_size)
+            (_printable(Path(folder, name).relative_to(path)), Path(folder, name).stat().st_size)
             for folder, _, names in os.walk(path)
             for name in names
             if Path(folder, name).is_file()
@@ -86,6 +86,11 @@ def _source(path: Path | None) -> str:
         size = file.seek(0, 2)
         file.seek(max(0, size - _PROBE_BYTES))
         return content_id(size, start.hex(), file.read().hex())
+
+
+def _printable(path: Path) -> str:
+    """`path` as text, also where its name is not UTF-8."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def _fill(config: Config, options: Options, path: Path) -> None:
@@ -103,7 +108,7 @@ def _fill(config: Config, options: Options, path: Path) -> None:
         parsed = ordered_map(parser, _groups(records), workers=workers, setup=_nothing)
         items = (item for group in parsed for item in group)
     writer.fill(_counted("documents", items, writer.units), strict=config.strict)
-    writer.complete()
+    writer.complete(config.path or Path(config.reader))
 
 
 class _Parser:

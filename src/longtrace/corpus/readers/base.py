@@ -15,7 +15,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
 import zstandard
 
@@ -24,6 +24,9 @@ from longtrace.records import Document
 
 DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError)
 """What reading damaged compressed data raises."""
+_BUFFER_BYTES = 1 << 16
+_ZSTD_BYTES = 1 << 13
+"""Compressed bytes taken at a time; they may stand for thousands of times as much text."""
 
 
 class Redirect(NamedTuple):
@@ -87,14 +90,76 @@ def read(reader: Reader, path: Path | None) -> Iterator[Item]:
 def open_bytes(path: Path) -> IO[bytes]:
     """`path` opened for reading bytes, decompressed by its ending (.gz, .dz, .bz2, .xz, .zst)."""
     if path.suffix in (".gz", ".dz"):
-        return io.BufferedReader(gzip.open(path, "rb"))
+        return io.BufferedReader(_Decompressed(gzip.open(path, "rb")), _BUFFER_BYTES)
     if path.suffix == ".bz2":
-        return io.BufferedReader(bz2.open(path, "rb"))
+        return io.BufferedReader(_Decompressed(bz2.open(path, "rb")), _BUFFER_BYTES)
     if path.suffix == ".xz":
-        return io.BufferedReader(lzma.open(path, "rb"))
+        return io.BufferedReader(_Decompressed(lzma.open(path, "rb")), _BUFFER_BYTES)
     if path.suffix == ".zst":
-        return io.BufferedReader(zstandard.open(path, "rb"))
+        return io.BufferedReader(_Zstandard(path.open("rb")), _BUFFER_BYTES)
     return path.open("rb")
+
+
+class _Decompressed(io.RawIOBase):
+    """Gives what stands before any damage first: a plain read of many bytes would lose it."""
+
+    def __init__(self, source: _Parts) -> None:
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._source.read1(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _Parts(Protocol):
+    """A decompressing file."""
+
+    def read1(self, size: int, /) -> bytes:
+        """At most `size` bytes, by few reads of the file below; empty at the end."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+class _Zstandard(io.RawIOBase):
+    """Any number of zstd frames; the library's own reader takes a cut frame for a whole one."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._rest = b""
+        self._ready = io.BytesIO()
+        self._begun = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not (part := self._ready.read(len(buffer))):
+            data = self._rest or self._file.read(_ZSTD_BYTES)
+            if not data:
+                if self._begun:
+                    raise EOFError("the file ends inside a zstd frame")
+                return 0
+            self._ready, self._begun = io.BytesIO(self._frame.decompress(data)), True
+            self._rest = b""
+            if self._frame.eof:
+                self._rest, self._begun = self._frame.unused_data, False
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+        buffer[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def lines(path: Path | None, reader: str) -> Iterator[Line | Rejected]:
@@ -136,6 +201,8 @@ def source_file(path: Path | None, reader: str) -> Path:
     """
     if path is None:
         raise InputError(f"--reader {reader} needs --path FILE")
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, and --reader {reader} reads a file; check --path")
     if not path.is_file():
         raise InputError(f"{path}: no such file; check --path")
     return path

@@ -78,10 +78,15 @@ def _installed() -> Path:
 
 def _parse(file: Path) -> Item:
     try:
-        sections: dict[str, Any] = orjson.loads(file.read_bytes())
+        read = orjson.loads(file.read_bytes())
     except orjson.JSONDecodeError as error:
         return Rejected(str(file), 1, "unreadable file", f"not valid JSON ({error})")
-    country = sections.get("Government", {}).get("Country name", {})
+    except OSError as error:
+        return Rejected(str(file), 0, "unreadable file", str(error.strerror))
+    sections = _fields(read)
+    if not sections:
+        return Rejected(str(file), 1, "unreadable file", "expected a JSON object of sections")
+    country = _fields(_fields(sections.get("Government")).get("Country name"))
     title = _TITLES.get(file.stem) or _title(country, file)
     return Document(
         key=f"{file.parent.name}/{file.stem}",
@@ -90,6 +95,11 @@ def _parse(file: Path) -> Item:
         aliases=_aliases(file.stem, title, country),
         source=f"{_PACKAGE}/{file.parent.name}/{file.name}",
     )
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """`value`, if it is an object; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _title(country: dict[str, Any], file: Path) -> str:

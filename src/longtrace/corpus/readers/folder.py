@@ -33,23 +33,38 @@ class _File(NamedTuple):
     key: str
 
 
-def _records(path: Path | None) -> Iterator[_File]:
-    """Files below `path`, in the order of their paths.
+def _records(path: Path | None) -> Iterator[_File | Rejected]:
+    """Files below `path`, in the order of their paths; folders that cannot be listed.
 
     Raises:
         InputError: no path, or not a folder.
     """
     if path is None or not path.is_dir():
         raise InputError(f"--reader folder needs --path FOLDER; {path} is none")
-    for folder, folders, files in os.walk(path):
+    unlisted: list[Rejected] = []
+
+    def note(error: OSError) -> None:
+        what = str(error.strerror)
+        unlisted.append(Rejected(str(error.filename), 0, "unreadable folder", what))
+
+    for folder, folders, files in os.walk(path, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if name.lower().endswith(_SUFFIXES) and not name.startswith("."):
                 yield _File(str(path), (Path(folder) / name).relative_to(path).as_posix())
+    yield from unlisted
 
 
-def _parse(file: _File) -> Item:
+def _parse(file: _File | Rejected) -> Item:
+    if isinstance(file, Rejected):
+        return file
     path = Path(file.root) / file.key
+    if not file.key.isprintable() and any("\ud800" <= c <= "\udfff" for c in file.key):
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        return Rejected(shown, 0, "broken encoding", "the file's name is not UTF-8")
+    if path.is_symlink() and not _inside(path, Path(file.root)):
+        what = "a symbolic link that leads out of the folder"
+        return Rejected(str(path), 0, "link out of the folder", what)
     try:
         text = _decode(path.read_bytes(), html=path.suffix.lower() in _HTML)
     except OSError as error:
@@ -73,6 +88,14 @@ def _parse(file: _File) -> Item:
         aliases=page.aliases,
         source=file.key,
     )
+
+
+def _inside(path: Path, root: Path) -> bool:
+    """Whether a link leads to a place below `root`; one that leads nowhere counts as inside."""
+    try:
+        return path.resolve(strict=True).is_relative_to(root.resolve())
+    except (OSError, RuntimeError):
+        return True
 
 
 def _page(path: Path, text: str) -> Page:

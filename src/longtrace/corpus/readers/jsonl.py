@@ -26,7 +26,7 @@ class _Row(BaseModel):
     title: str
     text: str
     links: tuple[str, ...] | None = None
-    aliases: tuple[str, ...] = ()
+    aliases: tuple[str, ...] | None = None
 
 
 def _records(path: Path | None) -> Iterator[Line | Rejected]:
@@ -44,6 +44,8 @@ def _parse(line: Line | Rejected) -> Item:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "row"
         return _rejected(line, f"{where}: {first['msg']}")
+    if not row.id.strip():
+        return _rejected(line, "id: empty")
     if not row.title.strip():
         return without(line, "title", row.id)
     if not row.text.strip():
@@ -54,7 +56,7 @@ def _parse(line: Line | Rejected) -> Item:
         title=row.title,
         text=row.text,
         links=links,
-        aliases=row.aliases,
+        aliases=row.aliases or (),
         source=f"{line.path.name}:{line.number}",
     )
 

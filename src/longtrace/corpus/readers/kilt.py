@@ -8,9 +8,10 @@ text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import orjson
@@ -30,6 +31,8 @@ from longtrace.records import Document, Link
 
 _SECTION = "Section::::"
 _BULLET = "BULLET::::"
+_NESTED = re.compile(r":(?=\S)")
+"""Between a heading and the one below it; in "Star Wars: A New Hope" the colon is the heading's."""
 _FORM = 'expected {"wikipedia_id", "wikipedia_title": str, "text": [str], "anchors": [...]}'
 
 
@@ -51,6 +54,15 @@ class _Page(BaseModel):
     text: tuple[str, ...]
     anchors: tuple[_Anchor, ...] = ()
     wikidata_info: dict[str, Any] | None = None
+
+
+class _Place(NamedTuple):
+    """Where a paragraph stands in the kept text."""
+
+    start: int
+    end: int
+    shift: int
+    """What turns a character's place in the paragraph into one in the text."""
 
 
 def _records(path: Path | None) -> Iterator[Line | Rejected]:
@@ -84,16 +96,17 @@ def _rejected(line: Line, what: str) -> Rejected:
     return Rejected(str(line.path), line.number, "unreadable row", f"{what}, {_FORM}")
 
 
-def _text(page: _Page) -> tuple[str, dict[int, tuple[int, int]]]:
-    """The kept text, and for each kept paragraph (place in it, characters cut from its front)."""
+def _text(page: _Page) -> tuple[str, dict[int, _Place]]:
+    """The kept text, and where each kept paragraph stands in it."""
     parts: list[str] = []
-    places: dict[int, tuple[int, int]] = {}
+    places: dict[int, _Place] = {}
     length = 0
     dropping = False
     for number, paragraph in enumerate(page.text):
         text, cut = paragraph.rstrip(), 0
-        if text.startswith(_SECTION):
-            names = [name for name in text[len(_SECTION) :].split(":") if name]
+        heading = text.startswith(_SECTION)
+        if heading:
+            names = [name for name in _NESTED.split(text[len(_SECTION) :]) if name]
             if len(names) == 1:
                 dropping = is_reference_section(names[0])
             text = f"{'#' * (len(names) + 1)} {names[-1].rstrip('.')}" if names else ""
@@ -105,21 +118,25 @@ def _text(page: _Page) -> tuple[str, dict[int, tuple[int, int]]]:
             gap = "\n" if cut and parts[-1].startswith("- ") else "\n\n"
             parts.append(gap)
             length += len(gap)
-        places[number] = (length, cut)
+        end = length if heading else length + len(text)  # what stands there is written anew
+        places[number] = _Place(length, end, length - cut)
         parts.append(text)
         length += len(text)
     return "".join(parts), places
 
 
-def _links(anchors: Sequence[_Anchor], places: dict[int, tuple[int, int]]) -> Iterator[Link]:
-    """Links of the kept paragraphs."""
+def _links(anchors: Sequence[_Anchor], places: dict[int, _Place]) -> Iterator[Link]:
+    """Links of the kept paragraphs; without offsets where an anchor lies outside its paragraph."""
     for anchor in anchors:
         if anchor.paragraph_id in places:
-            base, cut = places[anchor.paragraph_id]
+            place = places[anchor.paragraph_id]
             target = anchor.wikipedia_title or unquote(anchor.href).partition("#")[0]
-            shift = base - cut
+            start, end = anchor.start + place.shift, anchor.end + place.shift
+            inside = place.start <= start <= end <= place.end
             yield Link(
-                target=wiki_title(target), start=anchor.start + shift, end=anchor.end + shift
+                target=wiki_title(target),
+                start=start if inside else None,
+                end=end if inside else None,
             )
 
 

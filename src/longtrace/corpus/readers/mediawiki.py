@@ -7,10 +7,11 @@ skipped. The dump is streamed; parsing wikitext is slow, so it runs on all worke
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from xml.etree import ElementTree
 
 from longtrace.corpus.readers.base import (
@@ -47,6 +48,9 @@ _AROUND_LINE_END = re.compile(r" ?\n ?")
 _EMPTY_BRACKETS = re.compile(r" ?\([\s,;:]*\)")  # a template stood there
 _BLANK_LINES = re.compile(r"\n{3,}")
 _LINK = re.compile("\x01(\\d+)\x02|\x03")
+_BROKEN = "\ufdd0"
+"""Stands for bytes that XML does not allow; a code point that no text uses."""
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]+")
 
 
 class _Page(NamedTuple):
@@ -69,7 +73,7 @@ def _records(path: Path | None) -> Iterator[_Page | Rejected]:
     number = 0
     try:
         with open_bytes(file) as dump:
-            for element in _pages(dump):
+            for element in _pages(_Legal(dump)):
                 number += 1
                 page = _page(element, file, number)
                 if page is not None:
@@ -78,7 +82,19 @@ def _records(path: Path | None) -> Iterator[_Page | Rejected]:
         yield damaged(file, number + 1, error)
 
 
-def _pages(dump: Any) -> Iterator[ElementTree.Element]:
+class _Legal:
+    """A dump as characters that XML allows: one broken byte must not end the reading."""
+
+    def __init__(self, dump: IO[bytes]) -> None:
+        self._dump = dump
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+
+    def read(self, size: int = -1, /) -> str:
+        data = self._dump.read(size)
+        return _ILLEGAL.sub(_BROKEN, self._decoder.decode(data, final=not data))
+
+
+def _pages(dump: _Legal) -> Iterator[ElementTree.Element]:
     """The `page` elements of a dump, each forgotten once it was used."""
     root: ElementTree.Element | None = None
     for event, element in ElementTree.iterparse(dump, events=("start", "end")):
@@ -111,6 +127,9 @@ def _name(element: ElementTree.Element) -> str:
 def _parse(page: _Page | Rejected) -> Item:
     if isinstance(page, Rejected):
         return page
+    if any(_BROKEN in part for part in (page.title, page.redirect, page.text)):
+        what = f"{page.title!r}: bytes that are not UTF-8, or characters that XML does not allow"
+        return Rejected(page.path, page.number, "broken encoding", what)
     title = wiki_title(page.title)
     if not title:
         return Rejected(page.path, page.number, "unreadable page", "the page has no title")
