@@ -92,6 +92,12 @@ def test_a_judge_without_an_endpoint_is_refused() -> None:
         asyncio.run(score("answer: Oslo", ROW, RewardOptions(thinks=False, outcome="judge")))
 
 
+def test_the_judge_is_asked_by_default_where_there_is_one() -> None:
+    assert RewardOptions().told_by == "exact"
+    assert RewardOptions(judge_url="http://judge/v1").told_by == "exact_then_judge"
+    assert RewardOptions(judge_url="http://judge/v1", outcome="judge").told_by == "judge"
+
+
 def test_an_unknown_option_is_named() -> None:
     with pytest.raises(InputError, match="etta"):
         options({"etta": 0.5})

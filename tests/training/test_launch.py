@@ -14,6 +14,7 @@ import yaml
 
 from longtrace.cli import main
 from longtrace.errors import InputError
+from longtrace.llm import Endpoint
 from longtrace.store import write_json
 from longtrace.training import launch
 from longtrace.training.config import Config
@@ -111,6 +112,24 @@ def test_reward_options_reach_both_engines(tmp_path: Path) -> None:
     assert launch.estimator(Config(eta=0.0)) == "longtrace_grpo_outcome"
     with pytest.raises(InputError, match="register one"):
         launch.estimator(Config(eta=0.7))
+
+
+def test_a_judge_reaches_both_engines(tmp_path: Path) -> None:
+    given = launch.preset("qwen3-4b-thinking-2507")
+    judge = Endpoint(base_url="http://judge:8000/v1", model="qwen3-30b")
+    config = Config(outcome="judge", judge=judge)
+    text = launch.slime(given, config, tmp_path, tmp_path).files["reward.yaml"]
+    wanted = {
+        "longtrace_outcome": "judge",
+        "longtrace_judge_url": judge.base_url,
+        "longtrace_judge_model": judge.model,
+    }
+    assert yaml.safe_load(text) == {"longtrace_eta": 0.3, **wanted}
+    overrides = launch.verl_overrides(given, config, tmp_path)
+    prefix = "+reward.custom_reward_function.reward_kwargs."
+    kwargs = {key.removeprefix(prefix): v for key, v in overrides.items() if key.startswith(prefix)}
+    assert kwargs == wanted
+    assert launch.estimator(config) == "longtrace_grpo"
 
 
 def test_a_dry_run_prints_the_command_and_writes_nothing(

@@ -72,12 +72,10 @@ def test_the_verb_trains_and_measures_with_a_judge(dataset_run: Path, llama: Pat
     flags += ["--group-size", "4", "--prompts-per-step", "2", "--max-completion-tokens", "60"]
     with Model(says_yes) as model:
         endpoint = model.endpoint()
-        flags += ["--outcome", "judge", "--judge.base-url", endpoint.base_url]
-        flags += ["--judge.model", endpoint.model]
+        flags += ["--judge.base-url", endpoint.base_url, "--judge.model", endpoint.model]
         assert main(flags) == 0
         assert model.requests
     stage = read_json(dataset_run / "training" / "stage.json")
-    assert stage["config"]["outcome"] == "judge"
     assert stage["config"]["judge"]["model"] == endpoint.model
     answers = list(read_records(dataset_run / "training" / "after.jsonl", Answered))
     assert answers

@@ -87,6 +87,15 @@ async def outcome(
     return await judge.verdict(question, answer, aliases, content)
 
 
+def default_kind(judge_url: str | None) -> Kind:
+    """The kind where none is chosen: rules first, then the judge, if there is one to ask.
+
+    Without one the rules are all there is, and what only a judge could tell counts as wrong, as
+    under `exact`: a training in which most wrong answers are unknown would have no signal.
+    """
+    return "exact_then_judge" if judge_url else "exact"
+
+
 def by_rule(response: str, answer: str, aliases: Sequence[str], kind: Kind) -> Verdict | None:
     """The verdict of the rules of `kind`; None where a judge must tell.
 

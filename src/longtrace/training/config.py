@@ -10,7 +10,7 @@ from pydantic_settings import CliPositionalArg
 from longtrace.config import Config as BaseConfig
 from longtrace.llm import Endpoint
 from longtrace.rewards.combine import Best, CreditOption, NormalizeOption
-from longtrace.rewards.outcome import KindOption
+from longtrace.rewards.outcome import Kind, KindOption, default_kind
 
 _LAUNCH = {"preset", "nodes", "plan", "gpu", "gpus", "prompt_tokens", "response_tokens"}
 _HOW = _LAUNCH | {"resume", "report_to", "judge"}
@@ -50,8 +50,9 @@ class Config(BaseConfig):
     """Whether the rubric is divided by the group's best."""
     best: Best = "all"
     """Over whom the group's best is taken: all judged responses, or the right ones."""
-    outcome: KindOption = "exact"
-    """How right is told from wrong: exact, two-way-substring, judge or exact-then-judge."""
+    outcome: KindOption | None = None
+    """How right is told from wrong: exact, two-way-substring, judge or exact-then-judge; if not
+    given, exact-then-judge where a judge is configured, else exact."""
     judge: Endpoint = Endpoint()
     """The judge's endpoint."""
     temperature: float = Field(default=1.0, gt=0)
@@ -111,9 +112,14 @@ class Config(BaseConfig):
         """
         plain = self.model_dump(mode="json", exclude=_HOW | _LATER)
         later = self.model_dump(mode="json", include=_LATER, exclude_defaults=True)
-        if "judge" in self.outcome:
+        if "judge" in self.told_by:
             later["judge"] = self.judge.identity()
         return plain | later
+
+    @property
+    def told_by(self) -> Kind:
+        """How right is told from wrong in fact."""
+        return self.outcome or default_kind(self.judge.base_url)
 
     @property
     def rate(self) -> float:

@@ -25,7 +25,7 @@ from longtrace.rewards.combine import (
     advantages,
     combine,
 )
-from longtrace.rewards.outcome import Asks, KindOption, outcome
+from longtrace.rewards.outcome import Asks, Kind, KindOption, default_kind, outcome
 from longtrace.rewards.rubric import score_response
 
 
@@ -42,14 +42,24 @@ class RewardOptions(Config):
     """Over whom the group's best is taken: all judged responses, or the right ones."""
     thinks: bool = True
     """The model writes a thinking part that ends in `</think>`; without one it is ill-formed."""
-    outcome: KindOption = "exact"
-    """How the outcome is found; `judge` and `exact-then-judge` need the three fields below."""
+    outcome: KindOption | None = None
+    """How the outcome is found: exact, two-way-substring, judge or exact-then-judge; if not given,
+    exact-then-judge where `judge_url` is, else exact."""
     judge_url: str = ""
     """Base URL of the judge's OpenAI-compatible endpoint."""
     judge_model: str = ""
     """Model that the judge's endpoint serves."""
     judge_cache: str = ""
     """File in which the judge's replies are kept; none: no cache."""
+
+    @property
+    def told_by(self) -> Kind:
+        """How the outcome is found in fact."""
+        return self.outcome or default_kind(self.judge_url)
+
+
+OUTCOME = frozenset({"outcome", "judge_url", "judge_model", "judge_cache"})
+"""The options that say how right is told from wrong; the others shape the rewards of a group."""
 
 
 class Shaped(NamedTuple):
@@ -96,8 +106,8 @@ async def score(
         question=str(row.get("question", "")),
         answer=str(row["answer"]),
         aliases=tuple(row.get("answer_aliases") or ()),
-        kind=how.outcome,
-        judge=_judge(how) if "judge" in how.outcome else None,
+        kind=how.told_by,
+        judge=_judge(how) if "judge" in how.told_by else None,
     )
     right = None if verdict.correct is None else float(verdict.correct)
     return score_response(split.content, entities, outcome=right, problem=verdict.problem)
@@ -134,7 +144,7 @@ def _judge(how: RewardOptions) -> Asks:
 
     if not how.judge_url or not how.judge_model:
         raise InputError(
-            f"outcome {how.outcome} needs judge_url and judge_model in the reward options"
+            f"outcome {how.told_by} needs judge_url and judge_model in the reward options"
         )
     endpoint = Endpoint(base_url=how.judge_url, model=how.judge_model)
     return Judge(LLM(endpoint, Path(how.judge_cache) if how.judge_cache else None))

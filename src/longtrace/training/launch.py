@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from longtrace.config import Options, Result, nearest
 from longtrace.errors import InputError
 from longtrace.training.config import Config
-from longtrace.training.engines import RewardOptions
+from longtrace.training.engines import OUTCOME, RewardOptions
 from longtrace.training.fits import Architecture
 from longtrace.training.rows import require_files
 from longtrace.training.verl import ESTIMATORS
@@ -110,6 +110,9 @@ def reward_options(config: Config) -> RewardOptions:
         normalize=config.normalize,
         best=config.best,
         thinks=True,
+        outcome=config.outcome,
+        judge_url=config.judge.base_url,
+        judge_model=config.judge.model,
     )
 
 
@@ -159,8 +162,8 @@ def slime(given: Preset, config: Config, rows: Path, folder: Path) -> Launch:
         '  python3 "$SLIME/train.py" "${MODEL_ARGS[@]}" \\',
         *_continued(f"  --{name}{_value(value)}" for name, value in flags.items()),
     ]
-    reward = reward_options(config).model_dump(mode="json", exclude_defaults=True)
-    settings = {f"longtrace_{name}": value for name, value in {"eta": config.eta, **reward}.items()}
+    reward = {"eta": config.eta, **_given(config)}
+    settings = {f"longtrace_{name}": value for name, value in reward.items()}
     return Launch({"reward.yaml": yaml.safe_dump(settings)}, "\n".join(lines) + "\n")
 
 
@@ -213,6 +216,11 @@ def verl_overrides(given: Preset, config: Config, rows: Path) -> dict[str, Any]:
         "actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu": tokens,
         "actor_rollout_ref.rollout.tensor_model_parallel_size": min(8, parallel),
         environment: _PLUGIN,
+        **{
+            f"+reward.custom_reward_function.reward_kwargs.longtrace_{name}": value
+            for name, value in _given(config).items()
+            if name in OUTCOME
+        },
         **given.verl,
     }
 
@@ -223,7 +231,7 @@ def estimator(config: Config) -> str:
     Raises:
         InputError: there is none.
     """
-    wanted = reward_options(config).model_dump(exclude_defaults=True)
+    wanted = {name: value for name, value in _given(config).items() if name not in OUTCOME}
     for name, options in ESTIMATORS.items():
         if dict(options) == wanted:
             return name
@@ -231,6 +239,11 @@ def estimator(config: Config) -> str:
         f"verl has no estimator of ours for {wanted}; register one in a module of your own with "
         "longtrace.training.verl.register, and name the module in VERL_USE_EXTERNAL_MODULES"
     )
+
+
+def _given(config: Config) -> dict[str, Any]:
+    """The reward options that differ from their defaults."""
+    return reward_options(config).model_dump(mode="json", exclude_defaults=True)
 
 
 def _folder() -> Any:

@@ -126,7 +126,7 @@ def _work(stage: Stage, config: Config, options: Options) -> None:
     if options.limit:
         train = train.select(range(min(options.limit, len(train))))
     cache = options.run / "cache" / "judge.sqlite"
-    with outcomes(config.outcome, config.judge, cache) as tell:
+    with outcomes(config.told_by, config.judge, cache) as tell:
         if not (folder / "before.jsonl").is_file():
             _write_answers(folder / "before.jsonl", config, start, test, tell)
         if not (folder / "model").is_dir():
