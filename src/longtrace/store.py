@@ -71,8 +71,12 @@ def write_json(path: Path, value: object) -> None:
     partial.replace(path)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, remedy: str = "delete it and run the stage again") -> Any:
     """The JSON value in `path`.
+
+    Args:
+        path: of the file.
+        remedy: what to do where it is not JSON; a file that a user gave is theirs to keep.
 
     Raises:
         InputError: the file is missing or is not JSON.
@@ -82,9 +86,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except orjson.JSONDecodeError as error:
-        raise InputError(
-            f"{path}: not valid JSON ({error}); delete it and run the stage again"
-        ) from None
+        raise InputError(f"{path}: not valid JSON ({error}); {remedy}") from None
 
 
 def read_records(path: Path, record: type[RecordT]) -> Iterator[RecordT]:

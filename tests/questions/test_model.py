@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
+from longtrace.cli import main
 from longtrace.config import Options
 from longtrace.llm import LLMError
 from longtrace.questions.check import LEAK
-from longtrace.questions.draft import NO_JSON, SAME, hide, question, refusals
+from longtrace.questions.draft import COPIED, NO_JSON, SAME, copied, hide, question, refusals
 from longtrace.questions.model_check import CLOSED_BOOK, GOLD_ONLY, NEEDLESS, around
 from longtrace.questions.stage import Config, run
 from longtrace.records import Hop, Question
@@ -99,6 +100,25 @@ def test_a_clue_that_repeats_its_evidence_is_made_to_speak_of_its_document() -> 
     assert refusals(other, hops, ANSWERS) == ["clue 1 lacks [A]"]
 
 
+def test_a_copied_clue_is_refused_if_asked_for() -> None:
+    evidence = "Traders carried salt and copper over the long border with Niger for centuries."
+    hops = (HOPS[0].model_copy(update={"evidence": (evidence,)}), HOPS[1])
+    copy = "In [A] traders carried salt and copper over the long border with [B] for centuries."
+    reworded = "For hundreds of years goods of [A] went across to [B], salt among them."
+    for clue, share in ((copy, 0.8), (reworded, 0.0)):
+        assert copied(clue, hops[0], hops) == pytest.approx(share, abs=0.1)
+    said = {**SOUND, "clues": [copy]}
+    assert refusals(said, hops, ANSWERS) == []
+    assert refusals(said, hops, ANSWERS, max_copied=0.5) == [f"clue 1 {COPIED}"]
+    assert refusals({**SOUND, "clues": [reworded]}, hops, ANSWERS, max_copied=0.0) == []
+
+
+def test_the_copy_rule_changes_what_a_folder_depends_on_only_if_it_is_on() -> None:
+    told = Config(writer="llm", base_url="http://x/v1", model="m")
+    assert "max_copied" not in told.identity()
+    assert told.model_copy(update={"max_copied": 0.5}).identity()["max_copied"] == 0.5
+
+
 def test_no_object_is_refused() -> None:
     assert refusals(None, HOPS, ANSWERS) == [NO_JSON]
 
@@ -136,6 +156,24 @@ def test_a_refused_draft_is_asked_again_with_the_reason_and_then_replaced(folder
     assert written["offline, in its place"]
     by_rules = [row for row in rows(folder) if row.writer == "offline"]
     assert all(row.checked and len(row.checked.refused) == 2 for row in by_rules)
+
+
+def test_refusals_are_counted_by_reason_also_where_rules_fail_as_well(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reply(request: Request) -> Said:
+        return write(request).replace("with [B]", "with somewhere")
+
+    with Model(reply) as model:
+        argv = ["questions", "--writer", "llm", "--base-url", model.url, "--model", "scripted"]
+        argv += ["--count", "12", "--hops", "4", "--max-mention-share", "0.08", "--rung", "json"]
+        assert main([*argv, "--max-copied", "0.5", "--run", str(folder)]) == 0
+    meta = read_json(folder / "questions" / "meta.json")
+    dropped = rejected(folder)
+    assert dropped, "the rules refuse some of these walks"
+    assert meta["refused"] == {"a clue lacks [B]": 2 * (len(rows(folder)) + len(dropped))}
+    assert all(len(row["checked"]["refused"]) == 2 for row in dropped)
+    assert "a clue lacks [B]" in capsys.readouterr().out
 
 
 def test_a_model_chooses_the_steps(folder: Path) -> None:
@@ -190,7 +228,7 @@ def test_model_checks_drop_what_fails_and_keep_the_matrix(
         if reason is None:
             run(told, Options(run=folder, fresh=True))
         else:
-            with pytest.raises(Exception, match="no question"):
+            with pytest.raises(Exception, match=r"no question .*; use another model or fewer"):
                 run(told, Options(run=folder, fresh=True))
     if reason is None:
         for row in rows(folder):
@@ -211,6 +249,18 @@ def test_an_outage_in_a_check_is_unknown_and_counted_never_a_reason(folder: Path
     assert meta["count"] == 4
     assert meta["unknown"] == {"gold-only": 4, "necessity": 4}
     assert all(row.checked and row.checked.without == (None,) * 3 for row in rows(folder))
+
+
+def test_a_reply_to_a_check_that_cannot_be_read_is_unknown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Model(lambda _: "I would rather not say.") as model:
+        argv = ["questions", "--checks", "gold-only,necessity", "--base-url", model.url]
+        argv += ["--model", "scripted", "--count", "2", "--hops", "2", "--rung", "json"]
+        assert main([*argv, "--max-mention-share", "0.08", "--run", str(folder)]) == 0
+    assert all(row.checked and row.checked.gold_only is None for row in rows(folder))
+    assert all(row.checked and row.checked.without == (None,) * 3 for row in rows(folder))
+    assert "unknown      2  necessity" in capsys.readouterr().out
 
 
 def test_an_outage_while_writing_stops_and_the_same_command_continues(folder: Path) -> None:

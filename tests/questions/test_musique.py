@@ -84,8 +84,9 @@ def test_rows_that_cannot_be_used_say_why(folder: Path) -> None:
 
 
 def test_a_row_of_another_format_names_its_line(folder: Path) -> None:
-    with pytest.raises(RowError, match=r"musique\.json:2"):
-        list(read(write(folder, ROW, {"id": "x"}), Corpus.open(folder / "corpus")))
+    for strange in ({"id": "x"}, {**ROW, "question": 5}):
+        with pytest.raises(RowError, match=r"musique\.json:2: \S.*; see the MuSiQue format$"):
+            list(read(write(folder, ROW, strange), Corpus.open(folder / "corpus")))
 
 
 def test_all_hundred_published_questions_are_imported(tmp_path: Path) -> None:

@@ -114,7 +114,43 @@ def test_signatures_hold_no_text_and_guard_like_the_file(tmp_path: Path) -> None
     assert Guard.read([hashed]).signatures == Guard.read([raw]).signatures
 
 
-@pytest.mark.parametrize("text", ["[]", "[{}]", "nothing", '{"rows": [{"x": 1}]}'])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "Were Ada Obi and Ben Eze born in one year?",
+        "Is Ben Eze's mother Ada Obi?",
+        "Did the Ada Obi know The Ben Eze?",
+    ],
+)
+def test_names_are_told_apart_where_a_benchmark_joins_them(asked: str) -> None:
+    guard = Guard([signature(asked, [], "b:1")])
+    hops = (Hop(doc="a", entity="Ada Obi"), Hop(doc="b", entity="Ben Eze"))
+    assert guard.overlap(question().model_copy(update={"hops": hops})) == (ENTITIES, "b:1")
+    assert guard.overlap(question().model_copy(update={"hops": hops[1:]})) is None
+
+
+def test_new_york_is_not_york() -> None:
+    guard = Guard([signature("Is New York like Lagos?", [], "b:1")])
+    for first, same in (("New York", True), ("York", False), ("The New York", True)):
+        hops = (Hop(doc="a", entity=first), Hop(doc="b", entity="Lagos"))
+        overlap = guard.overlap(question().model_copy(update={"hops": hops}))
+        assert overlap == ((ENTITIES, "b:1") if same else None)
+
+
+def test_rows_may_be_plain_texts(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps([BENCHMARK]))
+    assert Guard.read([path]).overlap(question(text=BENCHMARK)) == (NGRAM, "bench.json:1")
+
+
+def test_a_benchmark_that_is_no_json_stays_the_users(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"bench\.json: not valid JSON .*; check --benchmarks$"):
+        read_signatures(path)
+
+
+@pytest.mark.parametrize("text", ["5", "[]", "[{}]", "nothing", '{"rows": [{"x": 1}]}'])
 def test_a_file_without_questions_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bench.json"
     path.write_text(text)

@@ -37,6 +37,8 @@ class Config(Endpoint):
     """Who writes: rules (masked clues), or the model; where its drafts fail, rules again."""
     max_tokens: int = Field(default=600, ge=64)
     """Longest reply of the model."""
+    max_copied: float = Field(default=1.0, ge=0, le=1)
+    """Largest part of a model's clue that may be copied from its evidence; 1 refuses no copy."""
     from_musique: Path | None = None
     """Questions of a MuSiQue file instead of walks; the corpus must hold its paragraphs."""
     checks: tuple[Check, ...] = ()
@@ -62,12 +64,14 @@ class Config(Endpoint):
         own["benchmarks"] = [source_hash(path) for path in self.benchmarks]
         if self.from_musique is not None:
             own["from_musique"] = source_hash(self.from_musique)
+        if self.max_copied == 1:
+            del own["max_copied"]  # the rule is off
         if self.asks:
             return {**own, "endpoint": Endpoint.identity(self)}
         return {key: value for key, value in own.items() if key not in _MODEL_KEYS}
 
 
-_MODEL_KEYS = ("select", "writer", "max_tokens", "checks", "check_chars")
+_MODEL_KEYS = ("select", "writer", "max_tokens", "max_copied", "checks", "check_chars")
 
 
 def source_hash(path: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from longtrace.questions.clues import STOP
 from longtrace.questions.similar import hashed, shingles
 from longtrace.records import Question, Record
 from longtrace.store import read_json, write_json
-from longtrace.text import words
+from longtrace.text import STOP_WORDS, words
 
 WIDTH = 8
 """Words of an n-gram; one in common is an overlap."""
@@ -31,7 +32,8 @@ ENTITIES = "entities of a benchmark question"
 _QUESTION = ("question", "prompt", "problem", "query", "input")
 _ANSWER = ("answer", "answers", "label", "target")
 _WORD = r"[A-Z\u00c0-\u00de][\w'\u2019.-]*"
-_NAME = re.compile(rf"{_WORD}(?: (?:of |the |and |de |von )?{_WORD})*")
+_NAME = re.compile(rf"{_WORD}(?: (?:of |the |de |von )?{_WORD})*")
+_POSSESSIVE = re.compile(r"['\u2019]s\b")
 
 
 class Signature(Record):
@@ -69,8 +71,8 @@ class Guard:
         for gram in sorted(shingles(question.text, WIDTH)):
             if gram in self._gram:
                 return NGRAM, self._gram[gram]
-        own = {hashed(words(name)) for hop in question.hops for name in (hop.entity, *hop.aliases)}
-        own |= {hashed(words(a)) for a in (question.answer, *question.answer_aliases)}
+        own = {_hashed(name) for hop in question.hops for name in (hop.entity, *hop.aliases)}
+        own |= set(map(_hashed, (question.answer, *question.answer_aliases)))
         shared: dict[int, int] = {}
         for name in own:
             for number in self._name.get(name, ()):
@@ -84,12 +86,18 @@ class Guard:
 
 def signature(text: str, answers: Sequence[str], source: str) -> Signature:
     """The hashes of one benchmark question; its answers count as names."""
-    found = [match.group() for match in _NAME.finditer(text)]
+    found = (part for match in _NAME.finditer(text) for part in _POSSESSIVE.split(match.group()))
     kept = {name for name in found if not all(word in STOP for word in words(name))}
     kept |= {answer for answer in answers if words(answer)}
     grams = shingles(text, WIDTH) if len(words(text)) >= WIDTH else frozenset[int]()
-    hashes = {hashed(words(name)) for name in kept}
+    hashes = set(map(_hashed, kept))
     return Signature(source=source, grams=tuple(sorted(grams)), names=tuple(sorted(hashes)))
+
+
+def _hashed(name: str) -> int:
+    """Hash of a name without the function words in front, as in "Were The Beatles": beatles."""
+    spoken = words(name)
+    return hashed([*dropwhile(STOP_WORDS.__contains__, spoken)] or spoken)
 
 
 def read_signatures(path: Path) -> list[Signature]:
@@ -126,14 +134,20 @@ def _rows(path: Path) -> Iterator[Any]:
         except (OSError, orjson.JSONDecodeError) as error:
             raise InputError(f"{path}: not readable as JSONL ({error})") from None
         return
-    value = read_json(path)
+    value = read_json(path, "check --benchmarks")
     if isinstance(value, dict):
         value = next((part for part in value.values() if isinstance(part, list)), [])
-    yield from value
+    if isinstance(value, list):
+        yield from value
 
 
 def _first(row: Any, keys: Sequence[str]) -> list[str]:
-    """The texts under the first of `keys` that a row has, whatever its letter case."""
+    """The texts under the first of `keys` that a row has, whatever its letter case.
+
+    A row that is a text is a question.
+    """
+    if isinstance(row, str) and keys is _QUESTION:
+        return [row]
     if not isinstance(row, dict):
         return []
     folded = {str(key).lower(): value for key, value in row.items()}

@@ -20,6 +20,7 @@ from longtrace.llm import LLM
 from longtrace.prompting import fill, prompt
 from longtrace.questions.check import name_pattern, problem, telling_words
 from longtrace.questions.clues import Page, label
+from longtrace.questions.similar import shingles
 from longtrace.questions.walk import Step, prose
 from longtrace.questions.write import answer_aliases, spans
 from longtrace.records import Checked, Hop, Message, Question, content_id
@@ -36,6 +37,7 @@ REPEATS = 0.6
 NO_JSON = "no such JSON object"
 NO_ANSWER = "no answer in the last document"
 SAME = "two clues are the same"
+COPIED = "repeats its document word for word"
 _REPEATED = re.compile(r"(\[[A-Z]\])(?:\W+\1)+")
 
 
@@ -56,6 +58,7 @@ class ModelWriter:
         pages: text -> page, with a cache.
         max_tokens: longest reply.
         tries: drafts asked for.
+        max_copied: see `refusals`.
     """
 
     def __init__(
@@ -66,9 +69,10 @@ class ModelWriter:
         *,
         max_tokens: int = 600,
         tries: int = 2,
+        max_copied: float = 1.0,
     ) -> None:
         self._llm, self._corpus, self._pages = llm, corpus, pages
-        self._max_tokens, self._tries = max_tokens, tries
+        self._max_tokens, self._tries, self._max_copied = max_tokens, tries, max_copied
 
     async def write(self, steps: Sequence[Step]) -> Drafted:
         """The question a model makes of a walk, or why its drafts were refused.
@@ -91,7 +95,7 @@ class ModelWriter:
                 temperature=0.7 if number else 0.0,
                 max_tokens=self._max_tokens,
             )
-            found = refusals(reply.data, hops, answers)
+            found = refusals(reply.data, hops, answers, self._max_copied)
             if not found and reply.data is not None:
                 writer = f"llm:{self._llm.endpoint.model}"
                 made = question(reply.data, hops, answers, writer, refused)
@@ -195,7 +199,10 @@ def request(hops: Sequence[Hop], last: str, answers: Iterable[str]) -> str:
 
 
 def refusals(
-    draft: dict[str, Any] | None, hops: Sequence[Hop], answers: Mapping[str, str]
+    draft: dict[str, Any] | None,
+    hops: Sequence[Hop],
+    answers: Mapping[str, str],
+    max_copied: float = 1.0,
 ) -> list[str]:
     """Everything that is wrong with a draft, in words for the model; empty if it is sound.
 
@@ -203,6 +210,7 @@ def refusals(
         draft: the reply's object, None if there was none.
         hops: the walk's hops with names and aliases.
         answers: possible answers with the sentences of the last document that hold them.
+        max_copied: largest part of a clue that may be copied, in [0, 1]; 1 refuses no copy.
     """
     if draft is None:
         return [NO_JSON]
@@ -216,8 +224,16 @@ def refusals(
         missing = [mark for mark in (label(number), label(number + 1)) if mark not in clue]
         if missing:
             found.append(f"clue {number + 1} lacks {' and '.join(missing)}")
+        if copied(clue, hops[number], hops) > max_copied:
+            found.append(f"clue {number + 1} {COPIED}")
     leak = problem(question(draft, hops, answers, "", ()), answers[answer])
     return [*found, leak] if leak else found
+
+
+def copied(clue: str, hop: Hop, hops: Sequence[Hop]) -> float:
+    """Share of the clue's runs of five words that its evidence holds as well, in [0, 1]."""
+    own = shingles(clue)
+    return len(own & shingles(hide(hop.evidence[0], hops))) / max(1, len(own))
 
 
 def _shape(clues: Sequence[Any], documents: int) -> list[str]:

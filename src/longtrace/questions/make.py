@@ -36,7 +36,7 @@ class Made(NamedTuple):
     detail: str = ""
     """Where a rule says what it found: the entity, the benchmark's row."""
     checked: Checked | None = None
-    """What a model's checks found of a question that was dropped."""
+    """What a model's drafts and checks came to where there is no question."""
 
 
 class Maker:
@@ -101,7 +101,9 @@ class ModelMaker(Maker):
     def __init__(self, corpus: Corpus, config: Config, llm: LLM) -> None:
         super().__init__(corpus, config)
         self._llm = llm
-        self._model_writer = ModelWriter(llm, corpus, self._pages, max_tokens=config.max_tokens)
+        self._model_writer = ModelWriter(
+            llm, corpus, self._pages, max_tokens=config.max_tokens, max_copied=config.max_copied
+        )
         self._checker = Checker(
             llm, lambda key: corpus.text(corpus.id(key)), config.checks, config.check_chars
         )
@@ -145,9 +147,9 @@ class ModelMaker(Maker):
         if drafted.question is not None:
             return Made(drafted.question, "", self._docs(steps))
         made = self._write(steps, rng)
-        if made.question is None:
-            return made
         checked = Checked(refused=drafted.refused)
+        if made.question is None:
+            return made._replace(checked=checked)
         return made._replace(question=made.question.model_copy(update={"checked": checked}))
 
     async def _chosen(self, rng: Random) -> list[Step] | None:

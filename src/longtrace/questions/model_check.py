@@ -2,8 +2,8 @@
 
 A sound question is not answered from memory, is answered from the walk's documents, and is no
 longer answered when any one of them is missing. The readings are kept with the question: `without`
-is its row of the hop-necessity matrix. An endpoint that fails leaves None: unknown is never a
-reason to drop a question, and is counted.
+is its row of the hop-necessity matrix. An endpoint that fails, or a reply that cannot be read,
+leaves None: unknown is never a reason to drop a question, and is counted.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ class Checker:
         return made, NEEDLESS if any(without) else None
 
     async def _answers(self, question: Question, hops: Sequence[Hop]) -> bool | None:
-        """Whether the model gives the right answer from these documents; None if it failed."""
+        """Whether the model gives the right answer from these documents.
+
+        None if the endpoint failed or the reply could not be read.
+        """
         shown = "".join(
             f"[{number}] {hop.entity}\n{around(self._text(hop.doc), hop.evidence, self._chars)}\n\n"
             for number, hop in enumerate(hops, 1)
@@ -77,7 +80,7 @@ class Checker:
             raise
         except LLMError:
             return None
-        return answers(str(reply.data["answer"]), question) if reply.data else False
+        return answers(str(reply.data["answer"]), question) if reply.data else None
 
 
 def answers(said: str, question: Question) -> bool:

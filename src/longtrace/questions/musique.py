@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import InputError, RowError
 from longtrace.questions.make import Made
@@ -32,7 +34,7 @@ def read(path: Path, corpus: Corpus) -> Iterator[Made]:
         InputError: the file cannot be read.
         RowError: a row lacks what the format has.
     """
-    rows = read_json(path)
+    rows = read_json(path, "check --from-musique")
     if not isinstance(rows, list):
         raise InputError(f"{path}: expected a JSON list of MuSiQue rows")
     known = {
@@ -42,8 +44,10 @@ def read(path: Path, corpus: Corpus) -> Iterator[Made]:
     for number, row in enumerate(rows, 1):
         try:
             yield _made(row, known)
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, IndexError, ValidationError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
+            if isinstance(error, ValidationError):
+                what = f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}"
             raise RowError(path, number, what, "see the MuSiQue format") from None
 
 

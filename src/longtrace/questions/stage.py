@@ -8,6 +8,7 @@ number of workers.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -15,6 +16,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple
 
+import orjson
 from rich.text import Text
 
 from longtrace.config import Options, Result
@@ -25,6 +27,7 @@ from longtrace.parallel import ordered_map, progress
 from longtrace.questions import musique
 from longtrace.questions.config import Config
 from longtrace.questions.make import Made, Maker, ModelMaker
+from longtrace.questions.model_check import CLOSED_BOOK, GOLD_ONLY, NEEDLESS
 from longtrace.questions.similar import Near
 from longtrace.questions.walk import TRIES
 from longtrace.records import Checked, Question
@@ -34,6 +37,7 @@ __all__ = ["Config", "run"]
 DUPLICATE = "same documents as an earlier question"
 NEAR_DUPLICATE = "much like an earlier question"
 _SHOWN_CHARS = 300
+_CLUE_NUMBER = re.compile(r"^clue \d+ ")
 
 
 _worker: list[Maker] = []
@@ -78,6 +82,7 @@ def run(config: Config, options: Options) -> Result:
             by: dict[str, Any] = {}
             if config.asks:
                 by["written"] = _written(folder / "data.jsonl")
+                by["refused"] = _refused(folder)
             if config.checks:
                 by["unknown"] = _unknown(folder / "data.jsonl", config)
             stage.finish(walks=stage.done, wanted=count, **by)
@@ -211,6 +216,17 @@ def _written(path: Path) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
+def _refused(folder: Path) -> dict[str, int]:
+    """Why drafts of the model were refused, over questions and dropped walks."""
+    refused = [
+        row.checked.refused for row in read_records(folder / "data.jsonl", Question) if row.checked
+    ]
+    dropped = map(orjson.loads, (folder / "rejected.jsonl").read_bytes().splitlines())
+    refused += [row["checked"]["refused"] for row in dropped if "checked" in row]
+    reasons = (reason for drafts in refused for draft in drafts for reason in draft.split("; "))
+    return dict(Counter(_CLUE_NUMBER.sub("a clue ", reason) for reason in reasons).most_common())
+
+
 def _unknown(path: Path, config: Config) -> dict[str, int]:
     """How many questions each check could not judge, because the endpoint failed."""
     rows = [row.checked or Checked() for row in read_records(path, Question)]
@@ -224,10 +240,17 @@ def _unknown(path: Path, config: Config) -> dict[str, int]:
 
 def _nothing(stage: Stage, config: Config) -> str:
     reasons = ", ".join(f"{reason} {n}" for reason, n in stage.rejected.most_common())
+    remedy = (
+        f"try fewer --hops than {config.hops} or a larger --max-mention-share than "
+        f"{config.max_mention_share}"
+    )
+    if config.from_musique is not None:
+        remedy = "use a corpus that holds the file's paragraphs, or fewer rules"
+    elif stage.rejected.keys() & {CLOSED_BOOK, GOLD_ONLY, NEEDLESS}:
+        remedy = "use another model or fewer --checks"
     return (
-        f"{stage.folder}: no question could be made from {stage.done} walks ({reasons}); try fewer "
-        f"--hops than {config.hops} or a larger --max-mention-share than "
-        f"{config.max_mention_share}, with --fresh"
+        f"{stage.folder}: no question could be made from {stage.done} walks ({reasons}); "
+        f"{remedy}, with --fresh"
     )
 
 
@@ -238,9 +261,15 @@ def _result(folder: Path, stage: Stage, run_folder: Path) -> Result:
     lines: list[Text] = [
         Text(f"{count:,} questions from {walks:,} walks ({count / walks:.0%})"),
         *(Text(f"  written {n:6,}  {by}") for by, n in meta.get("written", {}).items()),
+        *(Text(f"  refused {n:6,}  {reason}") for reason, n in meta.get("refused", {}).items()),
         *(Text(f"  dropped {n:6,}  {reason}") for reason, n in stage.rejected.most_common()),
+        *(
+            Text(f"  unknown {n:6,}  {check}: the model failed or could not be read", "yellow")
+            for check, n in meta.get("unknown", {}).items()
+            if n
+        ),
     ]
-    if count < wanted:
+    if count < wanted and not meta["config"].get("from_musique"):
         lines.append(
             Text(
                 f"{wanted:,} were wanted: raise --max-walks or --max-mention-share for more",
