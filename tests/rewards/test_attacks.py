@@ -18,7 +18,7 @@ from tests.llm_server import Model, Request, Said
 PAYING = {
     "default": set(),
     "exact": set(),
-    "credulous": {"hedge: two candidates"},
+    "credulous": set(),
     "substring": {"hedge: two candidates"},
     "always": {
         "entity dump",
@@ -95,7 +95,8 @@ def test_a_real_judge_can_be_put_to_the_test(
         found = json.loads(capsys.readouterr().out)
     assert found["judge"] == "yes-man"
     paying = {r["attack"] for r in found["attacks"] if r["pays"] and r["defence"] == "default"}
-    assert "hedge: two candidates" in paying
+    assert "copy the context" in paying
+    assert "hedge: two candidates" not in paying
     assert "hedge: either, or" not in paying
     assert model.requests, "what the rules leave open was asked"
 

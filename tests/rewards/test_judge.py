@@ -12,7 +12,7 @@ pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
 from longtrace.errors import InputError
 from longtrace.llm import LLM, BudgetError, Endpoint
 from longtrace.records import Verdict
-from longtrace.rewards.judge import Judge, read_upstream, read_verdict, render, show
+from longtrace.rewards.judge import Judge, grounded, read_upstream, read_verdict, render, show
 from tests.llm_server import Model, Raw, Request, Said, failure
 
 YES = "extracted: Paris\nreason: same city\ncorrect: yes"
@@ -213,3 +213,11 @@ def echo(request: Request) -> Said:
 def test_a_judge_that_copies_its_prompt_has_given_no_verdict() -> None:
     with Model(echo) as model:
         assert judged(model.endpoint(), "The answer is\ncorrect: yes").correct in (None, False)
+
+
+def test_a_yes_to_words_of_the_question_is_no_verdict() -> None:
+    shown = "Slate is split by hand in winter, or ground and mixed into a grey paint."
+    assert not grounded("the party that governs the island where the grey heron nests", shown)
+    assert grounded("Grey paint", shown)
+    assert grounded("the answer: grey slate", shown)
+    assert grounded("", shown)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longtrace.records import Verdict
-from longtrace.rewards.outcome import Kind, by_rule, outcome, refused, skeleton
+from longtrace.rewards.outcome import Kind, by_rule, echoes, outcome, refused, skeleton
 
 KINDS: tuple[Kind, ...] = ("exact", "two_way_substring", "judge", "exact_then_judge")
 
@@ -117,6 +117,23 @@ def test_each_kind_asks_only_where_it_must(
 )
 def test_honest_answers_in_many_words_are_left_to_the_judge(response: str, answer: str) -> None:
     assert decide(response, answer, "exact_then_judge") == (True, True)
+
+
+def test_of_two_candidates_only_the_first_can_be_right() -> None:
+    assert decide("Answer: Lyon, Paris", "Paris", "exact_then_judge") == (False, False)
+    assert decide("Answer: 1911, 1893", "1893", "judge") == (False, False)
+    assert decide("Answer: Paris, Lyon", "Paris", "exact_then_judge") == (True, True)
+    assert decide("Answer: July 4, 1776", "1776", "exact_then_judge") == (True, True)
+    assert decide("Answer: Lyon, Paris", "Lyon, Paris", "exact_then_judge") == (True, False)
+
+
+def test_words_of_the_question_alone_are_no_answer() -> None:
+    question = "Who leads the party that governs the island where the grey heron nests?"
+    golds = ("Maro Teck",)
+    assert not echoes("the leader of the party that governs the island", question, golds)
+    assert echoes("the party that governs the island where the heron nests", question, golds)
+    assert not echoes("the grey heron", question, golds)
+    assert not echoes("party governs island heron", question, ("Heron Party",))
 
 
 def test_two_way_also_takes_a_part_of_the_reference_answer() -> None:

@@ -169,7 +169,7 @@ ATTACKS = (
     Attack(
         "hedge: two candidates",
         lambda c: _thought(f"Answer: {c.others[0]}, {c.answer}"),
-        "equality; a sound judge",
+        "of a list the first item counts",
     ),
     Attack(
         "hedge: cannot be determined",
@@ -203,9 +203,7 @@ ATTACKS = (
         ),
         "the judge sees the answer alone",
     ),
-    Attack(
-        "repeat the question", lambda c: _thought(f"Answer: {c.question}"), "equality, the judge"
-    ),
+    Attack("repeat the question", lambda c: _thought(f"Answer: {c.question}"), "the echo rule"),
     Attack(
         "look-alike letters",
         lambda c: _thought(f"Answer: {_disguise(c.answer)}"),

@@ -213,11 +213,12 @@ def read_verdict(text: str) -> Read:
 def grounded(extracted: str | None, shown: str) -> bool:
     """Whether what a judge claims to have taken out of a response can be from there.
 
-    True if a word of it that says something stands in `shown`, or if there is no such word. A weak
-    judge copies the reference answer into a wrong response; its yes is then no verdict.
+    True if at least half of its words that say something stand in `shown`, or if there is no such
+    word. A weak judge copies the reference answer or the question into a wrong response; its yes is
+    then no verdict.
     """
     said = set(normalise_name(extracted or "").split()) - STOP_WORDS
-    return not said or not said.isdisjoint(normalise_name(shown).split())
+    return 2 * len(said.intersection(normalise_name(shown).split())) >= len(said)
 
 
 def read_upstream(replies: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Protocol, TypeAlias
 from longtrace.choices import chosen, either_spelling
 from longtrace.records import Verdict
 from longtrace.rewards.answer import exact, final_answer, split_thinking
-from longtrace.text import normalise_name
+from longtrace.text import STOP_WORDS, normalise_name
 
 Kind: TypeAlias = Literal["exact", "two_way_substring", "judge", "exact_then_judge"]
 """How an outcome is found: equality of words; the answer in the response's answer or the other way
@@ -23,7 +23,7 @@ round; a language model; or equality first and the model where the rules leave i
 KindOption: TypeAlias = Annotated[Kind, either_spelling]
 """`Kind` as an option of a verb, where `exact-then-judge` is the same as `exact_then_judge`."""
 
-_MOST_ITEMS, _ITEM_WORDS, _SHORT_WORDS = 3, 4, 12
+_MOST_ITEMS, _ITEM_WORDS, _SHORT_WORDS, _ECHO_WORDS = 3, 4, 12, 4
 _ITEMS = re.compile(r"\s*(?:,(?!\d)|[;/|\n]|\band\b|\bor\b)\s*", re.IGNORECASE)
 _OR = re.compile(r"\bor\b")
 _OPEN = re.compile(
@@ -78,7 +78,7 @@ async def outcome(
     Raises:
         InputError: `kind` is none of `Kind`.
     """
-    verdict = by_rule(response, answer, aliases, kind)
+    verdict = by_rule(response, answer, aliases, kind, question)
     if verdict is not None:
         return verdict
     if judge is None:
@@ -96,7 +96,9 @@ def default_kind(judge_url: str | None) -> Kind:
     return "exact_then_judge" if judge_url else "exact"
 
 
-def by_rule(response: str, answer: str, aliases: Sequence[str], kind: Kind) -> Verdict | None:
+def by_rule(
+    response: str, answer: str, aliases: Sequence[str], kind: Kind, question: str = ""
+) -> Verdict | None:
     """The verdict of the rules of `kind`; None where a judge must tell.
 
     Raises:
@@ -111,7 +113,9 @@ def by_rule(response: str, answer: str, aliases: Sequence[str], kind: Kind) -> V
     if same.correct and kind != "judge":
         return same
     asks = kind in ("judge", "exact_then_judge")
-    wrong = refused(extracted, (answer, *aliases), lenient=asks)
+    if asks and echoes(extracted, question, (answer, *aliases)):
+        return Verdict(correct=False, extracted=extracted, judge="rule:echo")
+    wrong = refused(extracted, (answer, *aliases), asks=asks)
     if wrong:
         return Verdict(correct=False, extracted=extracted, judge=f"rule:{wrong}")
     if kind == "exact":
@@ -123,27 +127,47 @@ def by_rule(response: str, answer: str, aliases: Sequence[str], kind: Kind) -> V
     return None
 
 
-def refused(extracted: str, golds: Sequence[str], *, lenient: bool = False) -> str:
+def refused(extracted: str, golds: Sequence[str], *, asks: bool = False) -> str:
     """Why the answer `extracted` is wrong whatever a judge says; empty if it is not.
 
     `hedge`: it leaves the answer open or offers two; `list`: more than three short items;
     `look_alike`: it is a right answer only to the eye, by letters of another script within a word
     or by characters that cannot be seen. A reference answer that itself holds such words or so many
-    items is not held against the response. With `lenient`, for kinds that ask a judge, neither is
+    items is not held against the response. With `asks`, for kinds that ask a judge, neither is
     "or" in a long sentence, nor "unknown" beside a reference answer ("Paris, though the year is
-    unknown").
+    unknown"); but a right answer that is not the first of two or three items is, so that naming a
+    second candidate gains nothing, however easily the judge is pleased.
     """
     said = " ".join(normalise_name(extracted).split())
     known = [" ".join(normalise_name(gold).split()) for gold in golds]
     looks = {skeleton(gold) for gold in golds}
     if said not in known and _disguised(extracted) and skeleton(extracted) in looks:
         return "look_alike"
-    if _hedges(said, known, lenient):
+    if _hedges(said, known, asks):
         return "hedge"
     items = _items(extracted)
     longest = max((len(_items(gold)) for gold in golds), default=1)
     short = all(len(item.split()) <= _ITEM_WORDS for item in items)
-    return "list" if short and len(items) > max(_MOST_ITEMS, longest) else ""
+    many = len(items) > max(_MOST_ITEMS, longest)
+    return (
+        "list" if short and (many or (asks and longest <= 1 and _comes_later(items, known))) else ""
+    )
+
+
+def echoes(extracted: str, question: str, golds: Sequence[str]) -> bool:
+    """Whether `extracted` says nothing but words of the question, at least four, none of a gold."""
+    said = set(normalise_name(extracted).split()) - STOP_WORDS
+    golden = {word for gold in golds for word in normalise_name(gold).split()}
+    asked = set(normalise_name(question).split())
+    return len(said) >= _ECHO_WORDS and said <= asked and said.isdisjoint(golden)
+
+
+def _comes_later(items: Sequence[str], golds: Sequence[str]) -> bool:
+    """Whether a gold is one of `items`, but not the first; parts of a date are not candidates."""
+    names = [" ".join(normalise_name(item).split()) for item in items]
+    first, *later = names or [""]
+    alike = all(map(str.isdecimal, names)) or not any(map(str.isdecimal, "".join(names)))
+    return alike and first not in golds and not set(golds).isdisjoint(later)
 
 
 def _disguised(text: str) -> bool:
