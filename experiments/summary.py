@@ -2,8 +2,9 @@
 
     python experiments/summary.py --out runs/experiment --docs docs
 
-writes `docs/img/experiment-*.svg` and `docs/img/experiment.json`, and prints the tables of
-`docs/experiment.md` as Markdown. Everything is over runs: one value a run, paired by seed.
+writes `docs/img/experiment-*.svg` and `docs/img/experiment.json`, and puts the tables into
+`docs/experiment.md`, between its two marks. Differences are paired by seed and tested over warm
+starts: runs that share one are not independent.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ MEASURES = ("accuracy", "recall", "names")
 NEEDED = 0.9
 """Accuracy on held-out questions of the training's own kind that a run is timed to."""
 COLOURS = ("#b3261e", "#1a66b3", "#2e7d32", "#8e5bb5", "#b7791f", "#555555")
+MARKS = ("<!-- tables of experiments/summary.py -->", "<!-- end of tables -->")
 _WIDTH, _HEIGHT = 560, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 130, 30, 34
 
 
 class Compared(NamedTuple):
-    """Two arms on one measure at the end of training."""
+    """Two arms on one measure at the end of training, paired by seed."""
 
     question: str
     a: str
@@ -42,15 +44,13 @@ class Compared(NamedTuple):
     kind: str
     measure: str
     difference: Interval
+    """Over warm starts, each with the mean of its seeds."""
     p: float
-    """Exact two-sided sign-flip test over the seeds both arms have."""
-    seeds: int
-    p_starts: float
-    """The same test over warm starts, each with the mean of its seeds: those are independent."""
-    starts: int
+    """Exact two-sided sign-flip test over the same values."""
 
 
 QUESTIONS: tuple[tuple[str, str, str, str, str], ...] = (
+    # The first is the primary question of rubric.toml; the others are corrected for their number.
     ("rubric against outcome, shortcuts pay", "B-positive", "B-outcome", "hard", "accuracy"),
     ("rubric against outcome, shortcuts pay", "B-positive", "B-outcome", "hard", "recall"),
     ("rubric against outcome, shortcuts do not pay", "A-positive", "A-outcome", "hard", "accuracy"),
@@ -112,8 +112,8 @@ def compare(results: Mapping[str, Mapping[int, Any]]) -> list[Compared]:
         for seed, gap in zip(seeds, gaps, strict=True):
             by_start.setdefault(results[a][seed]["model_seed"], []).append(gap)
         means = [fmean(own) for own in by_start.values()]
-        tested = (sign_flip(gaps), len(seeds), sign_flip(means), len(means))
-        rows.append(Compared(question, a, b, kind, measure, over_runs(gaps), *tested))
+        gap = over_runs(means)
+        rows.append(Compared(question, a, b, kind, measure, gap, sign_flip(means)))
     return rows
 
 
@@ -256,32 +256,57 @@ def figures(found: Mapping[str, Mapping[int, Any]]) -> dict[str, Markup]:
 
 def tables(found: Mapping[str, Mapping[int, Any]], rows: Sequence[Compared]) -> str:
     """The tables as Markdown."""
-    out = ["| arm | runs | " + " | ".join(KINDS) + " | names | steps to 90 % |"]
-    out.append("|---" * (len(KINDS) + 4) + "|")
+    heads = ("arm", "runs", *KINDS, "names", "steps to 90 %")
+    out = [
+        "Accuracy on held-out questions, per cent, mean ± standard deviation over runs; `names`:"
+    ]
+    out += ["different names in a response to a tiered question.", "", *_head(heads)]
     for name, by_seed in found.items():
         runs = list(by_seed.values())
-        cells = [_mean([r["final"][kind]["accuracy"] for r in runs], 100, 0) for kind in KINDS]
-        cells.append(_mean([r["final"]["tiered"]["names"] for r in runs], 1, 1))
         reached = [steps_to(r["curve"], r["arm"]["contexts"], NEEDED) for r in runs]
         known = [step for step in reached if step is not None]
         steps = f"{fmean(known):.0f}" if known else "never"
-        cells.append(f"{steps} ({len(known)} of {len(runs)} runs)")
-        out.append(f"| {name} | {len(runs)} | " + " | ".join(cells) + " |")
-    heads = ("question", "difference", "on", "mean [95 %]", "p (runs)", "p, Holm", "p (starts)")
-    out += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for row, corrected in zip(rows, holm([row.p for row in rows]), strict=True):
-        scale, digits = (1.0, 1) if row.measure == "names" else (100.0, 0)
-        text = row.difference.text(scale=scale, digits=digits, sign=True)
-        out.append(
-            f"| {row.question} | {row.a} less {row.b} | {row.measure}, {row.kind} | {text} | "
-            f"{row.p:.3f} ({row.seeds}) | {corrected:.2f} | {row.p_starts:.3f} ({row.starts}) |"
-        )
+        names = _mean([r["final"]["tiered"]["names"] for r in runs], 1, 1)
+        reach = f"{steps} ({len(known)} of {len(runs)})"
+        out.append(_row(name, len(runs), *_by_kind(runs, "accuracy"), names, reach))
+    out += ["", "Entities of the way that a response names, per cent:", ""]
+    out += _head(("arm", "runs", *KINDS))
+    for name, by_seed in found.items():
+        runs = list(by_seed.values())
+        out.append(_row(name, len(runs), *_by_kind(runs, "recall")))
+    out += ["", "Differences in points (names: in names), over warm starts:", "", *_questions(rows)]
     for pair, kind in (
         (("B-outcome", "B-positive"), "hard"),
         (("C-positive", "C-always"), "tiered"),
     ):
-        out += ["", *_start_table(found, pair, kind)]
+        out += ["", "Run by run, accuracy in per cent; `before`: of the warm start itself:", ""]
+        out += _start_table(found, pair, kind)
     return "\n".join(out)
+
+
+def _questions(rows: Sequence[Compared]) -> list[str]:
+    """The primary question with its p, the others corrected for their number."""
+    heads = ("question", "difference", "on", "starts", "mean [95 %]", "p", "p, Holm")
+    corrected = ["primary", *(f"{p:.3f}" for p in holm([row.p for row in rows[1:]]))]
+    out = _head(heads)
+    for row, holms in zip(rows, corrected, strict=True):
+        scale, digits = (1.0, 1) if row.measure == "names" else (100.0, 0)
+        text = row.difference.text(scale=scale, digits=digits, sign=True)
+        what = (f"{row.a} less {row.b}", f"{row.measure}, {row.kind}", row.difference.n)
+        out.append(_row(row.question, *what, text, f"{row.p:.3f}", holms))
+    return out
+
+
+def _by_kind(runs: Sequence[Any], measure: str) -> list[str]:
+    return [_mean([r["final"][kind][measure] for r in runs], 100, 0) for kind in KINDS]
+
+
+def _head(names: Sequence[str]) -> list[str]:
+    return [_row(*names), "|---" * len(names) + "|"]
+
+
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _start_table(
@@ -290,7 +315,7 @@ def _start_table(
     """Accuracy of two arms, run by run, for each warm start, with what the start itself did."""
     heads = ["warm start", "seeds", "accuracy before", "recall before"]
     heads += [f"{arm}, {kind}" for arm in arms]
-    out = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    out = _head(heads)
     for start, seeds in _by_start(found, *arms).items():
         before = found[arms[0]][seeds[0]]["curve"][0][kind]
         cells = [f"{start}", ", ".join(map(str, seeds))]
@@ -299,7 +324,7 @@ def _start_table(
             ", ".join(f"{100 * found[arm][s]['final'][kind]['accuracy']:.0f}" for s in seeds)
             for arm in arms
         ]
-        out.append(f"| {' | '.join(cells)} |")
+        out.append(_row(*cells))
     return out
 
 
@@ -317,8 +342,21 @@ def _mean(values: Sequence[float], scale: float, digits: int) -> str:
     return f"{fmean(values) * scale:.{digits}f}{spread}"
 
 
+def between_marks(page: str, tables: str) -> str:
+    """`page` with what stands between its two marks replaced.
+
+    Raises:
+        ValueError: the page lacks a mark.
+    """
+    before, begin, rest = page.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise ValueError(f"the page has no {MARKS[0]} with a later {MARKS[1]}")
+    return f"{before}{begin}\n\n{tables}\n\n{end}{after}"
+
+
 def main() -> None:
-    """Write the figures and print the tables."""
+    """Write the figures and the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/experiment"))
     parser.add_argument("--docs", type=Path, default=Path("docs"))
@@ -340,7 +378,10 @@ def main() -> None:
         for name, by_seed in found.items()
     }
     write_json(folder / "experiment.json", plain)
-    sys.stdout.write(tables(found, rows) + "\n")
+    page = args.docs / "experiment.md"
+    made = between_marks(page.read_text(encoding="utf-8"), tables(found, rows))
+    page.write_text(made, encoding="utf-8")
+    sys.stdout.write(f"wrote {page} and {folder}/experiment-*.svg\n")
 
 
 if __name__ == "__main__":

@@ -80,3 +80,33 @@ def test_sign_flips_are_exact(parts: dict[str, Any]) -> None:
 def test_holm_multiplies_the_smallest_most(parts: dict[str, Any]) -> None:
     assert parts["summary"].holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert parts["summary"].holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_runs_that_share_a_warm_start_count_once(parts: dict[str, Any]) -> None:
+    def run(model_seed: int, accuracy: float) -> dict[str, Any]:
+        measures = {"accuracy": accuracy, "recall": accuracy, "names": 1.0}
+        return {"model_seed": model_seed, "final": {"hard": measures}}
+
+    starts = (10, 11, 12, 10)
+    found = {
+        "B-positive": {seed: run(start, 0.8) for seed, start in enumerate(starts)},
+        "B-outcome": {
+            seed: run(start, accuracy)
+            for seed, (start, accuracy) in enumerate(zip(starts, (0.2, 0.8, 0.4, 0.6), strict=True))
+        },
+    }
+    primary = parts["summary"].compare(found)[0]
+    assert primary.difference.n == 3
+    assert primary.difference.mean == pytest.approx((0.4 + 0.0 + 0.4) / 3)
+    assert primary.p == 4 / 8
+
+
+def test_tables_go_between_the_marks_of_the_page(parts: dict[str, Any]) -> None:
+    summary = parts["summary"]
+    begin, end = summary.MARKS
+    page = f"above\n{begin}\nold\n{end}\nbelow"
+    made = summary.between_marks(page, "new")
+    assert made == f"above\n{begin}\n\nnew\n\n{end}\nbelow"
+    assert summary.between_marks(made, "new") == made
+    with pytest.raises(ValueError, match="no <!-- tables"):
+        summary.between_marks("above", "new")
