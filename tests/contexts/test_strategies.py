@@ -22,7 +22,7 @@ from longtrace.contexts.strategies import (
 )
 from longtrace.contexts.units import Kind, Units
 from longtrace.corpus.corpus import Corpus
-from longtrace.records import Tier
+from longtrace.records import Answer, Tier
 from longtrace.tokens import train
 
 from .conftest import DOCUMENTS, attempts, correct_first, question
@@ -150,3 +150,23 @@ def test_siblings_have_the_tier_of_what_the_agent_did_with_their_document(corpus
     whole = touched("tiered", question(1), correct_first(1), Units(corpus))
     assert not {hop.doc for hop in question(1).hops} & set(whole)
     assert attempts(1)[1] == correct_first(1)[0]
+
+
+def test_a_citation_of_a_document_that_does_not_exist_is_passed_over(corpus: Corpus) -> None:
+    wrong = attempts(1)[0]
+    steps = (*wrong.steps[:-1], Answer(text="?", cited=("d59", "no such document")))
+    told = (*correct_first(1)[:1], wrong.model_copy(update={"steps": steps}))
+    units = Units(corpus, "document", 600)
+    counts = Counts(units, TOKENS, np.zeros(len(corpus), np.int32))
+    found = pool(
+        "near-miss",
+        question(1),
+        told,
+        Source(corpus, units, Checker(corpus, units)),
+        rules=DEFAULT,
+        tokens=counts.in_layout("section")[0],
+        room_tokens=EVERYTHING,
+        rng=Random(0),
+    )
+    assert found.tiers["d59"] is Tier.NEAR_MISS
+    assert "no such document" not in found.tiers

@@ -178,7 +178,8 @@ def _drawn(
     if strategy == "search":
         return ((doc, Tier.FILLER) for doc in _searched(question.text, corpus))
     found = touched(strategy, question, attempts, source.units)
-    return [(corpus.id(key), tier) for key, tier in found.items()]
+    known = ((corpus.find(key), tier) for key, tier in found.items())
+    return [(doc, tier) for doc, tier in known if doc is not None]  # models cite invented keys
 
 
 def _searched(query: str, corpus: Corpus) -> Iterator[int]:

@@ -59,6 +59,10 @@ class Corpus:
         """Id of the document with `key`; InputError if there is none."""
         return self._store.id(key)
 
+    def find(self, key: str) -> int | None:
+        """Id of the document with `key`; None if there is none."""
+        return self._store.find(key)
+
     def document(self, key: str) -> Document:
         """The document with `key`; InputError if there is none."""
         return self._store.document(self._store.id(key))
