@@ -44,6 +44,7 @@ def test_environment_variables_are_not_options(monkeypatch: pytest.MonkeyPatch) 
     ("argv", "message"),
     [
         (["qestions"], "did you mean 'questions'?"),
+        (["trajectories", "--k", "5"], "did you mean '-k'?"),
         (
             ["questions", "--huops", "3"],
             "--huops: no such option of `longtrace questions`; did you",

@@ -7,6 +7,7 @@ control characters replaced, so that no text moves the cursor or hides behind an
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sqlite3
@@ -30,6 +31,8 @@ _UNPRINTABLE = re.compile(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's) and return the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    log = logging.getLogger("longtrace")
+    log.handlers, log.level = [_Lines()], logging.INFO
     try:
         return _main(argv)
     except LongtraceError as error:
@@ -43,6 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"a store of this run is damaged ({error}); redo its stage with --fresh", 1)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command continues where it stopped", 1)
+
+
+class _Lines(logging.Handler):
+    """What a verb tells while it works, a line each on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        errors = Console(stderr=True, soft_wrap=True, highlight=False)
+        errors.print(Printable(Text(" ".join(record.getMessage().split()))))
 
 
 def _fail(message: str, exit_code: int) -> int:

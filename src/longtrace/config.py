@@ -207,7 +207,7 @@ def _cli_message(verb: str, message: str, keys: set[str]) -> str:
     message = message.removeprefix("error parsing CLI: ")
     unknown = [word for word in message.split() if word.startswith("--")]
     if "unrecognized arguments" in message and unknown:
-        flags = {f"--{key.replace('_', '-')}" for key in keys}
+        flags = {f"--{key.replace('_', '-')}" if len(key) > 1 else f"-{key}" for key in keys}
         flag = unknown[0].split("=")[0]
         return f"{flag}: no such option of `longtrace {verb}`; {nearest(flag, flags)}"
     return f"{message}; see `longtrace {verb} --help`"

@@ -7,7 +7,7 @@ same command takes them up again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from longtrace.corpus.corpus import Corpus
 from longtrace.llm import BudgetError, LLMError
@@ -40,6 +40,8 @@ class ModelRunner:
         self._corpus, self._config, self._llm, self._judge = corpus, config, llm, judge
         self._weight = Weights(corpus.document_frequency, len(corpus))
         self._pages = page_cache()
+        self.problem = ""
+        """What the endpoint failed with last."""
 
     async def attempt(self, unit: tuple[Question, int]) -> Trajectory:
         """One attempt at a question; `correct` is None and `stop` is error if the endpoint failed.
@@ -63,16 +65,22 @@ class ModelRunner:
             stop = reached.limit
         except BudgetError:
             raise
-        except LLMError:
-            stop = "error"
+        except LLMError as error:
+            stop, self.problem = "error", str(error)
         made = tools.trajectory(question.id, number, model=config.model, correct=None)
         correct = None if stop == "error" else await grade(made.answer, question, self._judge)
         told = {"stop": stop or made.stop, "usage": talk.usage, "correct": correct}
         return made.model_copy(update=told)
 
 
-async def until_out(made: AsyncIterator[Trajectory]) -> AsyncIterator[Trajectory]:
+async def until_out(
+    made: AsyncIterator[Trajectory], problem: Callable[[], str] = lambda: "no reply"
+) -> AsyncIterator[Trajectory]:
     """`made`, with failed attempts held back until another one shows that the endpoint works.
+
+    Args:
+        made: attempts.
+        problem: says what failed.
 
     Raises:
         LLMError: `OUT` attempts in a row failed, or every one did.
@@ -91,9 +99,6 @@ async def until_out(made: AsyncIterator[Trajectory]) -> AsyncIterator[Trajectory
         held.clear()
         yield one
     if held and (len(held) >= OUT or not works):
-        raise LLMError(
-            f"the last {len(held)} attempts failed at the endpoint; "
-            "see to it and run the same command again"
-        )
+        raise LLMError(f"the last {len(held)} attempts failed at the endpoint: {problem()}")
     for failed in held:
         yield failed

@@ -137,7 +137,7 @@ async def _work_with_model(
         made = in_order(runner.attempt, units[stage.done :], ahead=config.concurrency)
         with progress("trajectories", len(units)) as advance_to:
             async with aclosing(made):
-                async for trajectory in until_out(made):
+                async for trajectory in until_out(made, lambda: runner.problem):
                     stage.accept(trajectory)
                     advance_to(stage.done)
 

@@ -1,0 +1,46 @@
+"""An endpoint that fails says why, and which structure it gives is told once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from longtrace.cli import main
+from tests.llm_server import Model, Request, Said, call, failure
+
+
+@pytest.fixture
+def asked(asked_run: Path, tmp_path: Path) -> Path:
+    for stage in ("corpus", "questions"):
+        shutil.copytree(asked_run / stage, tmp_path / "run" / stage)
+    return tmp_path / "run"
+
+
+def arguments(model: Model, run: Path, *more: str) -> list[str]:
+    argv = ["trajectories", "--agent", "llm", "--base-url", model.url, "--model", "scripted"]
+    argv += ["--attempts", "2", "--limit", "2", "--retries", "1", "--retry-wait-s", "0.01"]
+    return [*argv, "--run", str(run), *more]
+
+
+def test_the_reason_of_an_outage_reaches_the_user(
+    asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Model(lambda _: failure(401, "no such key")) as model:
+        assert main(arguments(model, asked)) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "attempts failed at the endpoint" in said
+    assert "no such key; put a valid key in $OPENAI_API_KEY" in said
+
+
+def test_the_structure_found_is_told_once(asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def reply(request: Request) -> Said:
+        names = [tool["function"]["name"] for tool in request.get("tools", ())]
+        return call("note", word="tree") if names == ["note"] else call("answer", text="x")
+
+    with Model(reply) as model:
+        assert main(arguments(model, asked)) == 0
+        assert capsys.readouterr().err.count("structure by tools") == 1
+        assert main(arguments(model, asked, "--rung", "tools", "--fresh")) == 0
+    assert "structure" not in capsys.readouterr().err
