@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -322,6 +323,25 @@ def test_hundreds_of_calls_run_at_once_and_come_back_in_order() -> None:
         texts = ask(model.endpoint(concurrency=200), many)
     assert texts == [str(n) for n in range(600)]
     assert 100 < model.most_at_once <= 200
+
+
+def test_garbage_is_collected_as_before_when_the_calls_are_done_or_one_has_failed() -> None:
+    usual = gc.get_threshold()
+    during = set[tuple[int, int, int]]()
+
+    async def run(bad: int) -> int:
+        async def one(n: int) -> int:
+            during.add(gc.get_threshold())
+            return 1 // (n - bad)
+
+        return len([n async for n in in_order(one, range(20), ahead=5)])
+
+    assert asyncio.run(run(-1)) == 20
+    assert gc.get_threshold() == usual
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(run(7))
+    assert gc.get_threshold() == usual
+    assert usual not in during
 
 
 def test_stopping_early_cancels_what_is_under_way() -> None:

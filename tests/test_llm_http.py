@@ -48,7 +48,7 @@ def test_requests_go_through_the_proxy_of_the_environment_unless_the_host_is_exc
     async def ask(url: str) -> str:
         http = Http(url, "KEY", 5.0)
         try:
-            return str((await http.post({"model": "x"}))["choices"][0]["message"]["content"])
+            return str((await http.post(b"{}"))["choices"][0]["message"]["content"])
         finally:
             await http.close()
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import gc
 import logging
 import os
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -29,7 +30,7 @@ from pydantic import Field
 from longtrace.config import Config
 from longtrace.errors import InputError
 from longtrace.llm_http import Http, HttpError
-from longtrace.llm_limits import Budget, BudgetError, Cache, LLMError, Pace, add, total
+from longtrace.llm_limits import Budget, BudgetError, Cache, LLMError, Pace, total
 from longtrace.llm_wire import RUNGS, Ask, Chat, Reply, Rung, Schema, Tool, payload, read_reply
 from longtrace.records import Message, Record, Usage, content_id
 
@@ -39,7 +40,9 @@ OutT = TypeVar("OutT")
 _log = logging.getLogger(__name__)
 _RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _MAX_WAIT_S = 120.0
-_NOTHING = Usage()
+_COLLECT_AFTER = 50_000
+"""New objects after which to look for cyclic garbage; among those of hundreds of attempts at once
+the usual 700 takes a third of all processor time."""
 __all__ = ["LLM", "BudgetError", "Endpoint", "LLMError", "Reply", "Spent", "Tool", "in_order"]
 _PROBE_TOOL = Tool(
     name="note",
@@ -116,7 +119,7 @@ class LLM:
         if not endpoint.base_url or not endpoint.model:
             raise InputError("no model to ask: give the endpoint's base URL and the model's name")
         self.endpoint = endpoint
-        self.spent = Spent()
+        self._counts = Counter[str]()
         self._cache = Cache(cache)
         self._rung: Rung | None = endpoint.rung
         self._slots = asyncio.Semaphore(endpoint.concurrency)
@@ -140,6 +143,11 @@ class LLM:
     ) -> None:
         await self._http.close()
         self._cache.close()
+
+    @property
+    def spent(self) -> Spent:
+        """What has been used so far."""
+        return Spent(**self._counts, usage=self._budget.used)
 
     async def complete(
         self,
@@ -173,22 +181,23 @@ class LLM:
     async def _ask(self, ask: Ask, rung: Rung, sample: int, *, retries: int | None = None) -> Reply:
         body = {**payload(ask, self.endpoint.model, rung), **self.endpoint.extra_body}
         key = content_id(self.endpoint.base_url, body, sample)
+        raw = orjson.dumps(body)
         async with self._once.setdefault(key, asyncio.Lock()):
             try:
                 known = self._cache.get(key)
                 if known is not None:
-                    self._count(cached=1)
-                    paid = _told(known, self.endpoint, self._guess(body, ask))
+                    self._counts["cached"] += 1
+                    paid = _told(known, self.endpoint, self._guess(raw, ask))
                     reply = read_reply(known, ask, rung)
                     return reply.model_copy(update={"cached": True, "paid": paid})
-                said, reply = await self._send(body, ask, rung, retries)
+                said, reply = await self._send(raw, ask, rung, retries)
                 self._cache.put(key, said)
                 return reply
             finally:
                 self._once.pop(key, None)
 
     async def _send(
-        self, body: dict[str, Any], ask: Ask, rung: Rung, retries: int | None
+        self, body: bytes, ask: Ask, rung: Rung, retries: int | None
     ) -> tuple[dict[str, Any], Reply]:
         tries = 1 + (self.endpoint.retries if retries is None else retries)
         guess = self._guess(body, ask)
@@ -196,28 +205,27 @@ class LLM:
             for attempt in range(tries):
                 await self._wait_turn(guess)
                 try:
-                    async with asyncio.timeout(self.endpoint.timeout_s):
-                        said = await self._http.post(body)
+                    said = await self._http.post(body)
                     reply = read_reply(said, ask, rung)
                 except Exception as error:
                     wait = self._wait_s(error, attempt)
                     if wait is None or attempt + 1 == tries:
-                        self._count(failed=1)
+                        self._counts["failed"] += 1
                         raise LLMError(self._explain(error, attempt + 1)) from None
-                    self._count(retries=1)
+                    self._counts["retries"] += 1
                     self._not_before = max(self._not_before, time.monotonic() + wait[1])
                     await asyncio.sleep(wait[0])
                     continue
                 usage = _told(said, self.endpoint, guess)
                 settle(usage)
                 self._tokens.correct(total(usage) - total(guess))
-                self._count(requests=1, usage=usage)
+                self._counts["requests"] += 1
                 return said, reply.model_copy(update={"usage": usage, "paid": usage})
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _guess(self, body: dict[str, Any], ask: Ask) -> Usage:
+    def _guess(self, body: bytes, ask: Ask) -> Usage:
         """What a request may use at most, from its length."""
-        return _usage(self.endpoint, len(orjson.dumps(body)) // 3, ask.max_tokens)
+        return _usage(self.endpoint, len(body) // 3, ask.max_tokens)
 
     async def _wait_turn(self, guess: Usage) -> None:
         pause = self._not_before - time.monotonic()
@@ -286,32 +294,17 @@ class LLM:
         self._cache.put(key, {"rung": rung})
         return rung
 
-    def _count(
-        self,
-        *,
-        requests: int = 0,
-        cached: int = 0,
-        retries: int = 0,
-        failed: int = 0,
-        usage: Usage = _NOTHING,
-    ) -> None:
-        old = self.spent
-        self.spent = Spent(
-            requests=old.requests + requests,
-            cached=old.cached + cached,
-            retries=old.retries + retries,
-            failed=old.failed + failed,
-            usage=add(old.usage, usage),
-        )
-
 
 async def in_order(
     function: Callable[[ItemT], Awaitable[OutT]], items: Iterable[ItemT], *, ahead: int
 ) -> AsyncGenerator[OutT, None]:
     """`function` of every item, in the order of the items, up to `ahead` of them under way.
 
-    When one fails or the caller stops, those under way are cancelled.
+    When one fails or the caller stops, those under way are cancelled. Until then Python looks for
+    cyclic garbage more rarely.
     """
+    usual, *older = gc.get_threshold()
+    gc.set_threshold(max(usual, _COLLECT_AFTER), *older)
     waiting = iter(items)
     under_way = deque(asyncio.ensure_future(function(item)) for item in islice(waiting, ahead))
     try:
@@ -323,6 +316,7 @@ async def in_order(
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+        gc.set_threshold(usual, *older)
 
 
 def _told(said: dict[str, Any], endpoint: Endpoint, guess: Usage) -> Usage:

@@ -6,6 +6,7 @@ the same request, which is what bounds how many attempts one event loop can driv
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from typing import Any, Self
@@ -59,17 +60,20 @@ class Http:
             raise InputError(f"{base_url!r}: not an http address; check the endpoint's base URL")
         self._url = base_url.rstrip("/") + "/chat/completions"
         self._api_key_env = api_key_env
+        self._timeout_s = timeout_s
         self._session: Any = None
         self._make: Callable[[], Any] = lambda: aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=timeout_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
             proxy=_proxy(base_url),
         )
 
-    async def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The object with which the endpoint answers `body`.
+    async def post(self, body: bytes) -> dict[str, Any]:
+        """The object with which the endpoint answers the JSON in `body`.
 
         Raises:
+            TimeoutError: the answer took longer than the timeout.
             HttpError: the status is not 2xx.
             ValueError: the response is no JSON object.
             Exception: whatever the network throws.
@@ -78,9 +82,10 @@ class Http:
             self._session = self._make()
         key = os.environ.get(self._api_key_env) or "none"
         headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
-        async with self._session.post(
-            self._url, data=orjson.dumps(body), headers=headers
-        ) as response:
+        async with (
+            asyncio.timeout(self._timeout_s),
+            self._session.post(self._url, data=body, headers=headers) as response,
+        ):
             raw: bytes = await response.read()
             if not 200 <= response.status < 300:
                 raise HttpError.read(response.status, raw, response.headers.get("retry-after"))

@@ -65,6 +65,9 @@ class Budget:
         Raises:
             BudgetError: what has been used leaves no room for `guess`.
         """
+        if self.tokens is None and self.cost is None:
+            yield self._settle
+            return
         async with self._freed:
             while not self._fits(add(self._held, guess)):
                 if not self._fits(guess):
@@ -72,15 +75,15 @@ class Budget:
                 await self._freed.wait()
             self._held = add(self._held, guess)
 
-        def settle(usage: Usage) -> None:
-            self.used = add(self.used, usage)
-
         try:
-            yield settle
+            yield self._settle
         finally:
             async with self._freed:
                 self._held = add(self._held, guess, -1)
                 self._freed.notify_all()
+
+    def _settle(self, usage: Usage) -> None:
+        self.used = add(self.used, usage)
 
     def _fits(self, more: Usage) -> bool:
         after = add(self.used, more)

@@ -95,7 +95,7 @@ def payload(ask: Ask, model: str, rung: Rung) -> dict[str, Any]:
         elif tools:
             body["tool_choice"] = "auto"
         if tools:
-            body["tools"] = [{"type": "function", "function": tool.model_dump()} for tool in tools]
+            body["tools"] = [{"type": "function", "function": dict(tool)} for tool in tools]
         return body
     body["messages"] = [_as_text(message) for message in body["messages"]]
     if schema is not None:
@@ -213,7 +213,7 @@ def _with_schema(
 
 
 def _wire(message: Chat) -> dict[str, Any]:
-    return message.model_dump() if isinstance(message, Message) else dict(message)
+    return dict(message)  # a record is dumped field by field: its fields are text
 
 
 def _as_text(message: dict[str, Any]) -> dict[str, Any]:
