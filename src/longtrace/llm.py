@@ -158,6 +158,7 @@ class LLM:
         temperature: float = 0.0,
         max_tokens: int = 1024,
         sample: int = 0,
+        usable: Callable[[Reply], bool] | None = None,
     ) -> Reply:
         """The model's reply, from the cache where the same was asked before.
 
@@ -169,6 +170,8 @@ class LLM:
             temperature: 0 for the likeliest reply.
             max_tokens: longest reply.
             sample: a number that sets equal requests apart, for several draws of the same.
+            usable: whether a reply is worth keeping; another one is given back, but asked for again
+                by the next equal request. All are kept if None.
 
         Raises:
             LLMError: the endpoint failed, refused or timed out after all retries.
@@ -176,22 +179,31 @@ class LLM:
         """
         ask = Ask(messages, tools, schema, temperature, max_tokens)
         rung = await self._ladder() if tools or schema is not None else "plain"
-        return await self._ask(ask, rung, sample)
+        return await self._ask(ask, rung, sample, usable=usable)
 
-    async def _ask(self, ask: Ask, rung: Rung, sample: int, *, retries: int | None = None) -> Reply:
+    async def _ask(
+        self,
+        ask: Ask,
+        rung: Rung,
+        sample: int,
+        *,
+        retries: int | None = None,
+        usable: Callable[[Reply], bool] | None = None,
+    ) -> Reply:
         body = {**payload(ask, self.endpoint.model, rung), **self.endpoint.extra_body}
         key = content_id(self.endpoint.base_url, body, sample)
         raw = orjson.dumps(body)
         async with self._once.setdefault(key, asyncio.Lock()):
             try:
                 known = self._cache.get(key)
-                if known is not None:
+                reply = read_reply(known, ask, rung) if known is not None else None
+                if known is not None and reply is not None and (usable is None or usable(reply)):
                     self._counts["cached"] += 1
                     paid = _told(known, self.endpoint, self._guess(raw, ask))
-                    reply = read_reply(known, ask, rung)
                     return reply.model_copy(update={"cached": True, "paid": paid})
                 said, reply = await self._send(raw, ask, rung, retries)
-                self._cache.put(key, said)
+                if usable is None or usable(reply):
+                    self._cache.put(key, said)
                 return reply
             finally:
                 self._once.pop(key, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,21 @@ def test_a_reply_without_a_verdict_is_asked_for_again() -> None:
     with Model(lambda _: said.pop(0)) as model:
         assert judged(model.endpoint()).correct is True
     assert len(model.requests) == 2
+
+
+def test_replies_without_a_verdict_are_not_kept_so_that_a_rerun_asks_again(tmp_path: Path) -> None:
+    said: list[Said] = [{"content": None}, "well", "no idea", YES]
+    with Model(lambda _: said.pop(0)) as model:
+        verdicts = [judged(model.endpoint(), cache=tmp_path / "c").correct for _ in range(3)]
+    assert verdicts == [None, True, True]
+    assert len(model.requests) == 4
+
+
+@pytest.mark.parametrize("babble", ["\n", "> \n", "1.\n", " ", "*", "correct\n"])
+def test_a_long_reply_without_a_verdict_is_read_in_linear_time(babble: str) -> None:
+    started = time.process_time()
+    assert read_verdict(babble * 30_000).correct is None
+    assert time.process_time() - started < 2.0  # minutes before
 
 
 @pytest.mark.parametrize(

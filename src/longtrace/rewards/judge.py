@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import NamedTuple
 
 from longtrace.errors import InputError
-from longtrace.llm import LLM, BudgetError, LLMError
+from longtrace.llm import LLM, BudgetError, LLMError, Reply
 from longtrace.records import Message, Verdict, content_id
 from longtrace.rewards.answer import final_answer
 from longtrace.text import STOP_WORDS, normalise_name
@@ -24,7 +24,9 @@ from longtrace.text import STOP_WORDS, normalise_name
 _TRIES = 3
 _ANSWER_CHARS, _TAIL_CHARS = 300, 600
 _FIELDS = ("question", "answer", "aliases", "fence", "response")
-_MARKS = r"[\s>*_`#\"'{(\[-]*"
+_MARKS = (
+    r"[ \t\r\f\v\u00a0\u3000>*_`#\"'{(\[-]*"  # no line end: a reply of them alone is linear too
+)
 _VERDICT = re.compile(
     rf"^{_MARKS}(?:\d+[.)]\s*)?(?:final\s+)?(?:correct|verdict)[\s*_`\"']*[:\uff1a=][\s*_`\"'\[(]*"
     r"(yes|no|true|false)(?![\w/|-])(?!\s+or\b)",
@@ -97,22 +99,32 @@ class Judge:
         if not shown:
             return self._verdict(correct=False, extracted="")
         text = render(self._prompt, question, answer, aliases, shown)
+
+        def decides(reply: Reply) -> bool:
+            read = read_verdict(reply.text)
+            return read.correct is False or bool(read.correct and grounded(read.extracted, shown))
+
         said = ""
         for sample in range(_TRIES):
             try:
-                reply = await self._llm.complete(
-                    [Message(role="user", content=text)], max_tokens=self._max_tokens, sample=sample
-                )
+                reply = await self._ask(text, sample, decides)
             except BudgetError:
                 raise
             except LLMError as error:
                 return self._verdict(problem=str(error))
             said = reply.text
-            read = read_verdict(said)
-            if read.correct is not None and (not read.correct or grounded(read.extracted, shown)):
+            if decides(reply):
+                read = read_verdict(said)
                 return self._verdict(correct=read.correct, extracted=read.extracted)
         return self._verdict(
             problem=f"no verdict in {_TRIES} replies, the last of {len(said)} chars"
+        )
+
+    async def _ask(self, text: str, sample: int, decides: Callable[[Reply], bool]) -> Reply:
+        """A reply to the prompt `text`; one without a verdict is not kept, but asked for again."""
+        said = [Message(role="user", content=text)]
+        return await self._llm.complete(
+            said, max_tokens=self._max_tokens, sample=sample, usable=decides
         )
 
     def _verdict(
@@ -140,18 +152,22 @@ class UpstreamJudge(Judge):
         """
         prompt = self._prompt.replace("extracted:", "extracted_final_answer:")
         text = render(prompt, question, answer, aliases, response)
+
+        def decides(reply: Reply) -> bool:
+            read = (_UPSTREAM_VERDICT, _UPSTREAM_EXTRACTED)
+            return all(pattern.search(reply.text) for pattern in read)
+
         replies: list[str] = []
         for sample in range(_TRIES):
             try:
-                reply = await self._llm.complete(
-                    [Message(role="user", content=text)], max_tokens=self._max_tokens, sample=sample
-                )
-                replies.append(reply.text)
+                reply = await self._ask(text, sample, decides)
             except BudgetError:
                 raise
             except LLMError:
                 replies.append("")
-            if _UPSTREAM_VERDICT.search(replies[-1]) and _UPSTREAM_EXTRACTED.search(replies[-1]):
+                continue
+            replies.append(reply.text)
+            if decides(reply):
                 break
         return self._verdict(correct=read_upstream(replies))
 
