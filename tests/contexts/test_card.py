@@ -7,7 +7,10 @@ import pytest
 
 from longtrace.config import Options, parse
 from longtrace.contexts import card, export, stage
-from longtrace.store import read_json
+from longtrace.llm import Endpoint
+from longtrace.questions.config import Config as Questions
+from longtrace.store import read_json, write_json
+from longtrace.trajectories.config import Config as Trajectories
 from longtrace.verbs import VERBS
 
 from .conftest import BUDGET
@@ -75,6 +78,36 @@ def test_a_ladder_stands_in_the_command_instead_of_the_budget(fresh_run: Path) -
     assert "licence of the documents: not stated" in shown
 
 
+def test_commands_of_a_run_with_models_give_the_same_configurations(exported: Path) -> None:
+    told = {"base_url": "http://h:1/v1", "model": "m 1", "extra_body": {"a": {"b": [1]}}}
+    asked = Questions(writer="llm", checks=("gold-only", "necessity"), jump=0.2, lint=True, **told)
+    tried = Trajectories(
+        agent="llm", k=7, judge=Endpoint(base_url="http://j/v1", model="j", rung="json"), **told
+    )
+    packed = stage.Config(
+        reader=Endpoint(**told), min_pass_rate=0.25, ladder=(1_000, 2_000), prompts="fixed"
+    )
+    given = {"questions": asked.identity(), "trajectories": {**tried.identity(), "questions": 3}}
+    for name, config in given.items():
+        meta = read_json(exported / name / "meta.json")
+        write_json(exported / name / "meta.json", {**meta, "config": config})
+    identity = stage._identity(packed, Options(), None)
+    lines = list(card._commands(exported, {"config": {**identity, "strategy": "tiered"}}, {}))
+    one = packed.model_copy(update={"strategy": "tiered"})
+    for line, wanted in zip(lines[1:], (asked, tried, one), strict=True):
+        verb, *argv = shlex.split(line)[1:]
+        again, options = parse(verb, type(wanted), argv, verbs=VERBS)
+        assert again == wanted
+        assert options.limit == (3 if verb == "trajectories" else None)
+
+
+def test_files_known_by_their_content_are_named_by_it() -> None:
+    assert card._files("ab12") == ["FILE-ab12"]
+    assert card._files(["ab12", "cd34"]) == ["FILE-ab12", "FILE-cd34"]
+    assert card._files(None) == []
+
+
 def test_values_with_spaces_and_quotes_are_quoted() -> None:
-    words = shlex.split(card.command("x", {"a": "it's so", "b": True, "c": False, "d": None}))
-    assert words == ["longtrace", "x", "--run", "RUN", "--a", "it's so", "--b", "--no-c"]
+    values = {"as": "it's so", "be": True, "see": False, "due": None, "k": 3}
+    words = shlex.split(card.command("x", values))
+    assert words[4:] == ["--as", "it's so", "--be", "--no-see", "-k", "3"]

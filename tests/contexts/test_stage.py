@@ -396,6 +396,8 @@ def test_questions_outside_the_band_of_pass_rates_are_left_out(fresh_run: Path) 
     rates = {f"q{n}": np.mean([a.correct for a in attempts(n)]) for n in range(5)}
     assert [row["unit"] for row in outside] == [key for key, rate in rates.items() if rate > 0.4]
     fitting = Config(budget_tokens=BUDGET, strategy="tiered", min_pass_rate=0.1, max_pass_rate=0.9)
+    with pytest.raises(RunFolderError, match="max_pass_rate"):
+        run(fitting, Options(run=fresh_run, workers=1))
     run(fitting, Options(run=fresh_run, workers=1, fresh=True))
     kept = [c.question_id for c in contexts(fresh_run, "tiered")]
     assert kept == [key for key, rate in rates.items() if 0.1 <= rate <= 0.9]

@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
+
 import longtrace
 from longtrace import errors
 from longtrace.config import Config as StageConfig
@@ -28,6 +30,8 @@ CANARY = "longtrace-canary-8d0d6c1e-5a7b-4f0e-9c37-2b64e1f3a950"
 """Stands in every exported row, so that a text collection that took one in can be found out."""
 SOURCES = {"factbook": ("The CIA World Factbook", "public domain")}
 """Reader -> name and licence of what it reads, where both are known."""
+_HASHED = ("benchmarks", "from_musique")
+"""Options whose files are known by a hash; the command names them FILE and the hash."""
 _FIRST: Mapping[str, type[StageConfig]] = {
     "corpus": CorpusConfig,
     "questions": QuestionsConfig,
@@ -59,22 +63,26 @@ def write(path: Path, run: Path, exported: Exported, made_by: str) -> None:
 
 def command(verb: str, values: Mapping[str, Any]) -> str:
     """A command line that gives `values` as flags; what is None or empty is left out."""
-    words = [f"longtrace {verb} --run RUN"]
+    return " ".join((f"longtrace {verb} --run RUN", *_flags(values)))
+
+
+def _flags(values: Mapping[str, Any], of: str = "") -> Iterator[str]:
     for key, value in values.items():
-        flag = f"--{key.replace('_', '-')}"
+        name = of + key.replace("_", "-")
+        flag = f"--{name}" if len(name) > 1 else f"-{name}"
         if isinstance(value, bool):
-            words.append(flag if value else f"--no-{flag[2:]}")
-        elif isinstance(value, Mapping):
-            nested = ((f"{flag}.{k.replace('_', '-')}", v) for k, v in value.items())
-            words += [f"{name} {_word(v)}" for name, v in nested if isinstance(v, str) and v]
-        elif value is not None and value != []:
-            words.append(f"{flag} {_word(value)}")
-    return " ".join(words)
+            yield flag if value else f"--no-{name}"
+        elif isinstance(value, Mapping) and key != "extra_body":
+            yield from _flags(value, f"{name}.")
+        elif value is not None and value not in ([], {}, ""):
+            yield f"{flag} {_word(value)}"
 
 
 def _word(value: object) -> str:
     """A value as one word of a command line."""
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, Mapping):
+        text = orjson.dumps(value).decode()
     plain = text and all(c.isalnum() or c in "-_./:,=+@%" for c in text)
     return text if plain else "'" + text.replace("'", "'\\''") + "'"
 
@@ -208,12 +216,22 @@ def _hashes(inputs: Mapping[str, str]) -> str:
     return ", ".join(f"{name} `{digest}`" for name, digest in inputs.items())
 
 
+def _files(digests: str | list[str] | None) -> list[str]:
+    """What stands for files that a run remembers by their content alone."""
+    given = [digests] if isinstance(digests, str) else digests or []
+    return [f"FILE-{digest}" for digest in given]
+
+
 def _commands(run: Path, contexts: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[str]:
     """The commands of the stages before this one, with every option."""
     for verb, config in _FIRST.items():
         given = read_meta(run / verb)["config"]
+        given = {**given, **given.get("endpoint", {})}
+        asked = given.get("questions")
+        if asked is not None and asked < read_meta(run / "questions")["count"]:
+            given["limit"] = asked
         known = {k: v for k, v in given.items() if k in config.model_fields or k == "limit"}
-        yield command(verb, known)
+        yield command(verb, {k: _files(v) if k in _HASHED else v for k, v in known.items()})
     made = {k: v for k, v in contexts["config"].items() if k != "prompt"}
     if made["ladder"]:
         del made["budget_tokens"]

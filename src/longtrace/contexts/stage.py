@@ -85,7 +85,9 @@ def _setting(config: Config, options: Options) -> Setting:
 
 def _identity(config: Config, options: Options, given: Tokens | None) -> dict[str, Any]:
     """What the rows of every strategy depend on."""
+    band = {"min_pass_rate": config.min_pass_rate, "max_pass_rate": config.max_pass_rate}
     return {
+        **(band if band != {"min_pass_rate": 0.0, "max_pass_rate": 1.0} else {}),
         "budget_tokens": config.budget_tokens if not config.ladder else max(config.rungs),
         "ladder": list(config.ladder),
         "tokenizer": given.fingerprint if given else "corpus",
