@@ -18,6 +18,7 @@ pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
 
 from longtrace.cli import main
 from longtrace.rewards.combine import combine
+from longtrace.rewards.gate import Metrics
 from tests.llm_server import Model, Raw, Request, Said, failure
 from tests.served import Served
 
@@ -121,6 +122,70 @@ def test_a_body_that_is_too_long_is_refused(by_rule: Served) -> None:
         assert b" 413 " in line.recv(100)
 
 
+def raw(server: Served, data: bytes) -> socket.socket:
+    """A connection over which `data` was sent."""
+    host, port = server.url.removeprefix("http://").split(":")
+    line = socket.create_connection((host, int(port)), timeout=30)
+    line.sendall(data)
+    return line
+
+
+@pytest.mark.parametrize("path", ["/score", "/score/group"])
+def test_a_chunked_body_that_is_too_long_is_413_on_every_route(by_rule: Served, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+    with raw(by_rule, head + 4 * chunk + b"0\r\n\r\n") as line:
+        assert b" 413 " in line.recv(100)
+
+
+@pytest.mark.parametrize("body", [b'"\\ud800"', b"NaN", b"[" * 50_000, b"\xff", b'""', b'" "'])
+def test_json_that_cannot_be_used_is_400_on_every_route(by_rule: Served, body: bytes) -> None:
+    for path, key in (("/evaluate", b"label"), ("/score", b"answer"), ("/score/group", b"answer")):
+        rest = b', "response": "x", "responses": ["x"], "extra_reward_info": {}'
+        answered = by_rule.post(path, b"{" + b'"%s": %s' % (key, body) + rest + b"}")
+        assert answered.status == 400, (path, answered.body)
+    assert by_rule.post("/score", b'{"answer": "a", "response": "\\ud800"}').status == 400
+
+
+def test_clients_that_send_slowly_keep_no_place(tmp_path: Path) -> None:
+    argv = ("--outcome", "exact", "--concurrency", "2", "--timeout-s", "3")
+    with Served(tmp_path, *argv) as server:
+        head = b"POST /evaluate HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
+        slow = [raw(server, head) for _ in range(4)]
+        started = time.monotonic()
+        assert server.post("/evaluate", said("Answer: Paris")).status == 200
+        assert time.monotonic() - started < 2.5
+        for line in slow:
+            assert b" 503 " in line.recv(100)
+            line.close()
+        gone = raw(server, head)
+        gone.close()
+        assert server.post("/evaluate", said("Answer: Paris")).status == 200
+    assert not [row for row in map(json.loads, server.log) if "error" in row]
+
+
+def test_waiting_counts_towards_the_time_of_a_request(tmp_path: Path) -> None:
+    slow = Raw(body='{"choices":[{"message":{"content":"correct: yes"}}]}', delay_s=1.0)
+    argv = ("--concurrency", "1", "--timeout-s", "1.8", "--outcome", "judge")
+    with (
+        Model(lambda _: slow) as model,
+        Served(tmp_path, *judge(model, *argv)) as server,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        bodies = [said(f"Answer: city {n}") for n in range(4)]
+        answers = list(pool.map(lambda body: server.post("/evaluate", body), bodies))
+    statuses = [answered.status for answered in answers]
+    assert set(statuses) == {200, 503}
+    assert statuses.count(503) >= 2
+
+
+def test_counters_keep_every_digit() -> None:
+    metrics = Metrics()
+    text = metrics.render({"judge_prompt_tokens": 12_345_678, "judge_cost": 0.25})
+    assert "longtrace_judge_prompt_tokens 12345678\n" in text
+    assert "longtrace_judge_cost 0.25\n" in text
+
+
 def test_the_log_is_structured_and_holds_no_text(by_rule: Served) -> None:
     by_rule.post("/evaluate", said(SECRET, label=SECRET, question=SECRET, rubrics=[SECRET]))
     by_rule.post("/evaluate", {"label": SECRET})
@@ -143,6 +208,8 @@ def test_a_token_is_asked_for_where_one_is_set(tmp_path: Path) -> None:
         assert server.get("/healthz").status == 200
         good = server.post("/evaluate", said("Answer: Paris"), authorization="Bearer s3cret")
         assert good.status == 200
+        small = server.post("/evaluate", said("Answer: Paris"), authorization="bearer s3cret")
+        assert small.status == 200
     assert "s3cret" not in "".join(server.log)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal, NamedTuple
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 import longtrace
@@ -28,6 +29,27 @@ from longtrace.rewards.evaluate import Rules, answer, read
 from longtrace.rewards.gate import Gate, Limits, Metrics
 from longtrace.rewards.outcome import Asks, Kind, outcome
 from longtrace.rewards.rubric import Match, score_response
+
+
+class _Strict(Request):
+    """A request whose JSON is read strictly: no NaN, no half characters, no endless nesting."""
+
+    async def json(self) -> Any:
+        """The body; ValueError if it is not JSON."""
+        return orjson.loads(await self.body())
+
+
+class _Route(APIRoute):
+    """A route that reads requests as `_Strict`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, given the stricter request."""
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(_Strict(request.scope, request.receive))
+
+        return strict
 
 
 class UnjudgedError(LongtraceError):
@@ -60,7 +82,8 @@ class Asked(_Body):
     """What a response is measured by."""
 
     question: str = ""
-    answer: str
+    answer: str = Field(pattern=r"\S")
+    """Not empty."""
     answer_aliases: tuple[str, ...] = ()
     entities: tuple[Entity | str, ...] = ()
     thinks: bool = False
@@ -106,6 +129,7 @@ def build(
             yield
 
     app = FastAPI(title="longtrace rewards", version=longtrace.__version__, lifespan=lifespan)
+    app.router.route_class = _Route
     app.add_middleware(Gate, limits=settings.limits, metrics=metrics)
     server = _Server(settings, metrics, state)
     app.post("/evaluate")(server.evaluate)

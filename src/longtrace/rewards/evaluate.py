@@ -63,6 +63,8 @@ def read(body: object, rules: Rules = "longtrace") -> Asked:
     top = _mapping(body, "the body")
     info = _mapping(_need(top, "extra_reward_info"), "extra_reward_info")
     label = _text(_need(top, "label"), "label")
+    if rules == "longtrace" and not label.strip():
+        raise InputError("label is empty: there is nothing to compare with")
     ratio = _need(info, "rubric_reward_ratio")
     if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
         raise InputError("rubric_reward_ratio must be a number from 0 to 1")

@@ -11,7 +11,8 @@ import hmac
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
@@ -27,6 +28,12 @@ _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.
 _OPEN_PATHS = {"/healthz"}
 _PATHS = {"/evaluate", "/score", "/score/group", "/healthz", "/metrics"}
 _RETRY_AFTER_S = 1
+_BODY_S = 30.0
+"""Seconds for the body of a request to come."""
+_MOST_HELD = 64
+"""Longest bodies that may be held at a time by requests that wait."""
+_GONE = 499
+"""Of the log and the counters alone: nobody is there to be answered."""
 
 
 class Limits(NamedTuple):
@@ -39,8 +46,12 @@ class Limits(NamedTuple):
     token: str = ""
 
 
-class TooLarge(Exception):
-    """The body is longer than is accepted."""
+class Refused(Exception):
+    """A request that is answered without being worked on."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Metrics:
@@ -78,7 +89,7 @@ class Metrics:
         lines.append(f"longtrace_request_seconds_count {total}")
         gauges = {"running": self.running, "waiting": self.waiting, **extra}
         for name, value in gauges.items():
-            lines += [f"# TYPE longtrace_{name} gauge", f"longtrace_{name} {value:g}"]
+            lines += [f"# TYPE longtrace_{name} gauge", f"longtrace_{name} {value!r}"]
         return "\n".join(lines) + "\n"
 
 
@@ -96,6 +107,7 @@ class Gate:
         self._limits = limits
         self._metrics = metrics
         self._slots = asyncio.Semaphore(limits.concurrency)
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event of the ASGI protocol."""
@@ -130,8 +142,9 @@ class Gate:
         """Status and reason if the request is not let in."""
         headers = dict(scope["headers"])
         if self._limits.token and path not in _OPEN_PATHS:
-            given = headers.get(b"authorization", b"")
-            if not hmac.compare_digest(given, b"Bearer " + self._limits.token.encode()):
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            known = hmac.compare_digest(given.strip(), self._limits.token.encode())
+            if scheme.lower() != b"bearer" or not known:
                 return 401, "a bearer token is needed"
         if scope["method"] != "POST":
             return None
@@ -145,20 +158,10 @@ class Gate:
         return None
 
     async def _queued(self, scope: Scope, receive: Receive, send: Send) -> None:
-        metrics = self._metrics
-        metrics.waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            metrics.waiting -= 1
-        metrics.running += 1
-        try:
-            await self._timed(scope, self._limited(receive), send)
-        finally:
-            metrics.running -= 1
-            self._slots.release()
+        """Read the body, wait for a place and work, all within one limit of time.
 
-    async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        The body is read first, so that clients that send slowly or never end keep no place.
+        """
         started = False
 
         async def watched(event: Event) -> None:
@@ -168,25 +171,67 @@ class Gate:
 
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                await self._app(scope, receive, watched)
+                async with self._waits(receive) as body:
+                    await self._app(scope, _replay(body, receive), watched)
         except TimeoutError:
             if not started:
                 await _say(send, 503, f"not done in {self._limits.timeout_s:g} seconds")
-        except TooLarge:
-            await _say(send, 413, f"the body is longer than {self._limits.max_bytes} bytes")
+        except Refused as refused:
+            await _say(send, refused.status, str(refused))
 
-    def _limited(self, receive: Receive) -> Receive:
-        read = 0
+    @asynccontextmanager
+    async def _waits(self, receive: Receive) -> AsyncIterator[bytes]:
+        """The request's body, while it has a place among those that are worked on."""
+        metrics, parts = self._metrics, bytearray()
+        metrics.waiting += 1
+        try:
+            await self._read(receive, parts)
+            await self._slots.acquire()
+        finally:
+            self._held -= len(parts)
+            metrics.waiting -= 1
+        metrics.running += 1
+        try:
+            yield bytes(parts)
+        finally:
+            metrics.running -= 1
+            self._slots.release()
 
-        async def limited() -> Event:
-            nonlocal read
-            event = await receive()
-            read += len(event.get("body", b""))
-            if read > self._limits.max_bytes:
-                raise TooLarge
-            return event
+    async def _read(self, receive: Receive, parts: bytearray) -> None:
+        """Append the whole body of a request to `parts`; what is appended counts as held.
 
-        return limited
+        Raises:
+            Refused: it is too long, comes too slowly, ends early, or there is no room for it.
+        """
+        most = self._limits.max_bytes
+        try:
+            async with asyncio.timeout(_BODY_S):
+                while True:
+                    event = await receive()
+                    if event["type"] == "http.disconnect":
+                        raise Refused(_GONE, "the client left")
+                    parts += event.get("body", b"")
+                    self._held += len(event.get("body", b""))
+                    if len(parts) > most:
+                        raise Refused(413, f"the body is longer than {most} bytes")
+                    if self._held > _MOST_HELD * most:
+                        raise Refused(429, "too much is waiting; come back later")
+                    if not event.get("more_body"):
+                        return
+        except TimeoutError:
+            raise Refused(408, f"the body did not come in {_BODY_S:g} seconds") from None
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """What hands out `body` once, and then whatever else comes."""
+    left = [body]
+
+    async def replayed() -> Event:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": False}
+        return await receive()
+
+    return replayed
 
 
 async def _say(send: Send, status: int, detail: str) -> None:
@@ -196,7 +241,7 @@ async def _say(send: Send, status: int, detail: str) -> None:
         headers.append((b"retry-after", b"%d" % _RETRY_AFTER_S))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if status == 413:
+    if status in (408, 413):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -53,7 +53,7 @@ class Config(longtrace.config.Config):
     max_bytes: int = Field(default=16_000_000, ge=1000)
     """Longest request body."""
     timeout_s: float = Field(default=110.0, gt=0)
-    """Seconds for one request; below the 120 after which the published client gives up."""
+    """Seconds for one request, waiting included; the published client gives up after 120."""
     grace_s: float = Field(default=120.0, ge=0)
     """Seconds that accepted requests are given when the server is stopped."""
 
