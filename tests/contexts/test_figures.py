@@ -25,7 +25,9 @@ def context(tokens: int, tiers: str, *, exhausted: bool = False) -> Context:
 def test_fill_and_shortage_are_told_apart() -> None:
     made = [context(tokens, "gr") for tokens in (1_000, 990, 989)]
     short = context(700, "gr", exhausted=True)
-    found = figures.figures([*made, context(400, "g" * 8), short])
+    rows = [*made, context(400, "g" * 8), short]
+    assert figures.figures(rows)["without_gold"] == {}
+    found = figures.figures(rows, asked=True)
     assert found["fill"] == {"0-50 %": 1, "50-90 %": 1, "98-99 %": 1, "99-100 %": 2}
     assert found["short_of_documents"] == 1
     assert found["proofs"] == {"answer: noted": 5}

@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from longtrace.config import Options
+from longtrace.contexts import export, figures
 from longtrace.contexts.stage import Config, run
 from longtrace.errors import InputError, LongtraceError
 from longtrace.llm import Endpoint
@@ -65,6 +66,11 @@ def test_an_outage_is_unknown_and_loses_no_row(fresh_run: Path) -> None:
     with Model(lambda request: failure(500)) as model:
         pack(fresh_run, model.endpoint(retries=0))
     assert [c.answered_without_gold for c in contexts(fresh_run)] == [None] * 5
+    meta = read_json(fresh_run / "contexts" / "tiered" / "meta.json")
+    assert meta["without_gold"] == {"unknown": 5}
+    assert "model without gold: unknown 5" in figures.lines(meta)
+    export.run(export.Config(), Options(run=fresh_run))
+    assert "| unknown | 5 |" in (fresh_run / "dataset" / "trl" / "README.md").read_text()
 
 
 def test_what_was_asked_before_is_not_paid_again(fresh_run: Path) -> None:

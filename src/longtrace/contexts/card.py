@@ -92,7 +92,7 @@ def _lines(run: Path, exported: Exported, made_by: str) -> Iterator[str]:
     contexts = run / "contexts" / exported.strategy
     meta, whole = read_meta(contexts), _together(run, exported.strategy)
     rows = islice(read_records(contexts / "data.jsonl", Context), exported.limit)
-    found = figures(rows)
+    found = figures(rows, asked=bool(meta["config"].get("reader")))
     yield from _front(exported)
     yield from (
         f"# Long-context questions, {exported.strategy} distractors",
@@ -123,6 +123,7 @@ def _lines(run: Path, exported: Exported, made_by: str) -> Iterator[str]:
         *_histogram("Where gold begins", "tenth of the prompt", _tenths(found["gold_positions"])),
         *_histogram("How full the budget is", "share of the budget", found["fill"]),
         *_histogram("Distractors that hold the answer", "what was done", found["proofs"]),
+        *_histogram("A model without the gold documents", "answer", found["without_gold"]),
         *_histogram("Instructions", "file", found["phrasings"]),
         *_histogram("Layouts", "name", found["layouts"]),
         *(_overlap(run) if whole else ()),

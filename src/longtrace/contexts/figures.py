@@ -14,17 +14,19 @@ from longtrace.records import Context, Tier
 POSITIONS = 10
 FILL_EDGES = (0.5, 0.9, 0.95, 0.98, FULL)
 LENGTH_BINS = 10
+_TOLD = {True: "answered", False: "not answered", None: "unknown"}
 
 
-def figures(contexts: Iterable[Context]) -> dict[str, Any]:
-    """Histograms and counts of some contexts, as JSON.
+def figures(contexts: Iterable[Context], *, asked: bool = False) -> dict[str, Any]:
+    """Histograms and counts of some contexts, as JSON; `asked`: a model was shown each without gold.
 
     - `fill`: contexts by tokens as a share of the budget; `full` is a hundredth of it or less
       missing.
     - `short_of_documents`: contexts less than full because there was nothing more to pack.
     - `gold_positions`: gold passages by the tenth of the prompt in which they begin.
     - `proofs`: distractors by what the certificate says of them.
-    - `without_gold`: contexts by what a model said; empty if none was asked.
+    - `without_gold`: contexts by what a model said, `unknown` where that could not be told; empty
+      if none was asked.
     - `rungs`: contexts by budget.
     """
     fill, proofs, told, rungs = Counter[str](), Counter[str](), Counter[str](), Counter[int]()
@@ -40,8 +42,8 @@ def figures(contexts: Iterable[Context]) -> dict[str, Any]:
         layouts[context.layout] += 1
         phrasings[context.phrasing] += 1
         proofs.update(f"{proof.rule}: {proof.action}" for proof in context.certificate)
-        if context.answered_without_gold is not None:
-            told["answered" if context.answered_without_gold else "not answered"] += 1
+        if asked:
+            told[_TOLD[context.answered_without_gold]] += 1
         for place in gold_places(context):
             positions[min(POSITIONS - 1, int(POSITIONS * place))] += 1
     return {

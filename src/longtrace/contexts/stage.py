@@ -195,7 +195,8 @@ def _pack(
             advance_to(number)
         for strategy in done:
             rows = read_records(stages[strategy].folder / "data.jsonl", Context)
-            stages[strategy].finish(**figures.figures(rows))
+            asked = bool(config.reader.base_url)
+            stages[strategy].finish(**figures.figures(rows, asked=asked))
 
 
 def _write(stage: Stage, job: Job, outcome: Outcome, *, rungs: int) -> None:
