@@ -47,7 +47,7 @@ def test_a_context_that_a_model_answers_without_gold_is_left_out(fresh_run: Path
     assert told == {"q0": False, "q2": None, "q3": False, "q4": False}
     meta = read_json(fresh_run / "contexts" / "tiered" / "meta.json")
     assert meta["rejected"]["answered without gold"] == 1
-    assert meta["without_gold"] == {"not answered": 3}
+    assert meta["without_gold"] == {"not answered": 3, "unknown": 1}
 
 
 def test_the_model_is_shown_no_gold(fresh_run: Path) -> None:

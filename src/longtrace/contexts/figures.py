@@ -18,7 +18,9 @@ _TOLD = {True: "answered", False: "not answered", None: "unknown"}
 
 
 def figures(contexts: Iterable[Context], *, asked: bool = False) -> dict[str, Any]:
-    """Histograms and counts of some contexts, as JSON; `asked`: a model was shown each without gold.
+    """Histograms and counts of some contexts, as JSON.
+
+    `asked` says whether a model was shown each of them without its gold documents.
 
     - `fill`: contexts by tokens as a share of the budget; `full` is a hundredth of it or less
       missing.
