@@ -55,6 +55,13 @@ def decide(response: str, answer: str, kind: Kind, *aliases: str) -> tuple[bool 
         "Answer: Lyon, Rome, Berlin, Paris",
         "Answer: P\u0430ris",
         "Answer: Pa\u200bris",
+        "Paris is the one, I think.\nAnswer:",
+        "\\boxed{Paris}\n\nAnswer: \\boxed{}",
+        "Answer: ???",
+        "\u200b",
+        "Answer: Paris o\u200br Lyon",
+        "Answer: Paris \u043er Lyon",
+        "Answer: P\u0430ris \uff4f\uff52 Lyon",
     ],
 )
 def test_empty_hedged_listed_and_disguised_answers_are_wrong_without_asking(
@@ -119,8 +126,20 @@ def test_honest_answers_in_many_words_are_left_to_the_judge(response: str, answe
     assert decide(response, answer, "exact_then_judge") == (True, True)
 
 
+def test_an_answer_without_words_is_asked_about_where_the_reference_answer_has_none() -> None:
+    assert decide("Answer: +", "+", "exact_then_judge") == (True, True)
+
+
+@pytest.mark.parametrize("word", ["The", "of", "a", "the of"])
+def test_a_word_that_says_nothing_is_no_part_of_an_answer(word: str) -> None:
+    assert decide(f"Answer: {word}", "The Bank of a City", "two_way_substring")[0] is False
+    assert decide("Answer: The Who", "The Who", "two_way_substring")[0] is True
+    assert decide("Answer: the Bank", "The Bank of a City", "two_way_substring")[0] is True
+
+
 def test_of_two_candidates_only_the_first_can_be_right() -> None:
-    assert decide("Answer: Lyon, Paris", "Paris", "exact_then_judge") == (False, False)
+    for comma in (",", "\uff0c", "\u3001", " /", "\uff1b"):
+        assert decide(f"Answer: Lyon{comma} Paris", "Paris", "exact_then_judge") == (False, False)
     assert decide("Answer: 1911, 1893", "1893", "judge") == (False, False)
     assert decide("Answer: Paris, Lyon", "Paris", "exact_then_judge") == (True, True)
     assert decide("Answer: July 4, 1776", "1776", "exact_then_judge") == (True, True)

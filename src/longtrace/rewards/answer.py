@@ -79,14 +79,24 @@ def final_answer(text: str) -> str:
     that is not empty), and `\boxed{...}`. Without either, what follows the last `answer is`, then
     the whole text if it has at most 200 characters.
     """
+    marked = committed(text)
+    if marked is not None:
+        return marked
     content = _split_text(text, thinks=False).content
-    committed = max(_after(_MARKED, content), _boxed(content))
-    if committed != _NOTHING:
-        return committed[1]
     stated = _after(_STATED, content)
     if stated != _NOTHING:
         return stated[1]
     return _tidy(content) if len(content) <= _SHORT_CHARS else ""
+
+
+def committed(text: str) -> str | None:
+    r"""What a response marks as its answer by `answer:` or `\boxed{...}`; None if it marks nothing.
+
+    Empty where a mark is followed by nothing.
+    """
+    content = _split_text(text, thinks=False).content
+    found = max(_after(_MARKED, content), _boxed(content))
+    return None if found == _NOTHING else found[1]
 
 
 def exact(text: str, answer: str, aliases: Sequence[str] = ()) -> Verdict:

@@ -238,7 +238,7 @@ class Sound:
         self, question: str, answer: str, aliases: Sequence[str], response: str
     ) -> Verdict:
         """Yes if what is shown holds the answer and none of the wrong candidates."""
-        shown = Haystack(show(response))
+        shown = Haystack(show(response, (answer, *aliases)))
         held = any(map(shown.holds, (answer, *aliases)))
         other = any(map(shown.holds, (question, *self._others)))
         return Verdict(correct=held and not other, judge="sound")
@@ -255,7 +255,7 @@ class Credulous:
     ) -> Verdict:
         """Yes if what is shown says so or holds the answer to the eye."""
         del question
-        shown = response if self._published else show(response)
+        shown = response if self._published else show(response, (answer, *aliases))
         told = any(word in shown.casefold() for word in ("verdict is yes", "correct: yes"))
         golds = [skeleton(gold) for gold in (answer, *aliases)]
         held = any(gold in skeleton(shown) for gold in golds if gold)

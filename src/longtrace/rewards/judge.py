@@ -95,7 +95,7 @@ class Judge:
         Raises:
             BudgetError: the endpoint's budget is used up.
         """
-        shown = show(response)
+        shown = show(response, (answer, *aliases))
         if not shown:
             return self._verdict(correct=False, extracted="")
         text = render(self._prompt, question, answer, aliases, shown)
@@ -177,17 +177,20 @@ def default_prompt() -> str:
     return (resources.files("longtrace") / "prompts/judge.md").read_text(encoding="utf-8")
 
 
-def show(response: str) -> str:
+def show(response: str, golds: Sequence[str] = ()) -> str:
     """What a judge is shown of a response without its thinking; empty if nothing is left.
 
     The first 300 characters of the answer it commits to, else its last 600, so that copying the
     prompt shows little of it; without characters that cannot be seen, and without sentences that
-    talk to a judge.
+    talk to a judge. Words of a reference answer are not held against a sentence: it may be a judge
+    who is asked for.
     """
     text = final_answer(response)[:_ANSWER_CHARS] or response.strip()[-_TAIL_CHARS:]
     text = unicodedata.normalize("NFC", text)
     text = "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cf", "Cc"))
-    kept = [part for part in _SENTENCE.split(text) if part and not _TO_JUDGE.search(part)]
+    known = re.compile("|".join(map(re.escape, filter(None, golds))) or r"(?!)", re.IGNORECASE)
+    parts = filter(None, _SENTENCE.split(text))
+    kept = [part for part in parts if not _TO_JUDGE.search(known.sub("", part))]
     return "\n".join(kept).strip()
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Protocol, TypeAlias
 
 from longtrace.choices import chosen, either_spelling
 from longtrace.records import Verdict
-from longtrace.rewards.answer import exact, final_answer, split_thinking
+from longtrace.rewards.answer import committed, exact, final_answer, split_thinking
 from longtrace.text import STOP_WORDS, normalise_name
 
 Kind: TypeAlias = Literal["exact", "two_way_substring", "judge", "exact_then_judge"]
@@ -24,7 +24,7 @@ KindOption: TypeAlias = Annotated[Kind, either_spelling]
 """`Kind` as an option of a verb, where `exact-then-judge` is the same as `exact_then_judge`."""
 
 _MOST_ITEMS, _ITEM_WORDS, _SHORT_WORDS, _ECHO_WORDS = 3, 4, 12, 4
-_ITEMS = re.compile(r"\s*(?:,(?!\d)|[;/|\n]|\band\b|\bor\b)\s*", re.IGNORECASE)
+_ITEMS = re.compile(r"\s*(?:,(?!\d)|[;/|\n\u3001]|\band\b|\bor\b)\s*", re.IGNORECASE)
 _OR = re.compile(r"\bor\b")
 _OPEN = re.compile(
     r"\b(?:can ?not|can ?t|could not|couldn ?t|impossible to) (?:be )?"
@@ -106,7 +106,7 @@ def by_rule(
     """
     kind = chosen(kind, Kind, "kind")
     content = split_thinking(response, thinks=False).content
-    if not content:
+    if not content or _says_nothing(response, content, (answer, *aliases)):
         return Verdict(correct=False, extracted="", judge="rule:empty")
     extracted = final_answer(response)
     same = exact(response, answer, aliases)
@@ -127,6 +127,13 @@ def by_rule(
     return None
 
 
+def _says_nothing(response: str, content: str, golds: Sequence[str]) -> bool:
+    """Whether the answer holds no word at all, where a reference answer does."""
+    marked = committed(response)
+    said = content if marked is None else marked
+    return not normalise_name(skeleton(said)) and any(map(normalise_name, golds))
+
+
 def refused(extracted: str, golds: Sequence[str], *, asks: bool = False) -> str:
     """Why the answer `extracted` is wrong whatever a judge says; empty if it is not.
 
@@ -143,7 +150,7 @@ def refused(extracted: str, golds: Sequence[str], *, asks: bool = False) -> str:
     looks = {skeleton(gold) for gold in golds}
     if said not in known and _disguised(extracted) and skeleton(extracted) in looks:
         return "look_alike"
-    if _hedges(said, known, asks):
+    if _hedges(skeleton(extracted).strip(), [look.strip() for look in looks], asks):
         return "hedge"
     items = _items(extracted)
     longest = max((len(_items(gold)) for gold in golds), default=1)
@@ -194,7 +201,8 @@ def two_way(extracted: str, answer: str, aliases: Sequence[str] = ()) -> Verdict
     if not golds:
         problem = "the gold answer holds no word or number"
         return Verdict(correct=None, extracted=extracted, judge="two_way", problem=problem)
-    correct = bool(said) and any(gold in said or said in gold for gold in golds)
+    tells = bool(set(said.split()) - STOP_WORDS)  # "the" stands in half of all answers
+    correct = any(gold in said or (tells and said in gold) for gold in golds)
     return Verdict(correct=correct, extracted=extracted, judge="two_way")
 
 
@@ -206,7 +214,7 @@ def skeleton(text: str) -> str:
 
 
 def _items(text: str) -> list[str]:
-    return [item for item in _ITEMS.split(text) if item]
+    return [item for item in _ITEMS.split(unicodedata.normalize("NFKC", text)) if item]
 
 
 def _other_number(extracted: str, golds: Sequence[str]) -> bool:
