@@ -12,8 +12,8 @@ from tests.llm_server import Request, call
 ANSWER = "as far as I can see"
 
 
-def free(request: Request) -> Mapping[str, Any]:
-    """Searches, opens the first result, then answers with its key."""
+def free(request: Request, answer: str = ANSWER) -> Mapping[str, Any]:
+    """Searches, opens the first result, then answers, citing it."""
     if "note" in str(request.get("tools")):
         return call("note", word="tree")
     told = [m["content"] for m in request["messages"] if m["role"] == "tool"]
@@ -23,7 +23,7 @@ def free(request: Request) -> Mapping[str, Any]:
     key = told[0][1:].partition("]")[0]
     if len(told) == 1:
         return call("open", key=key)
-    return call("answer", text=ANSWER, cited=[key])
+    return call("answer", text=answer, cited=[key])
 
 
 def weak(request: Request) -> str:
@@ -33,9 +33,11 @@ def weak(request: Request) -> str:
     if "word" in schema["properties"]:
         return '{"word": "tree"}'
     if "query" in schema["properties"]:
-        return json.dumps({"query": "harbour trade"})
+        return json.dumps({"query": ["harbour", "trade"]})
     if "open" in schema["properties"]:
-        return json.dumps({"open": ["1"]})
+        return json.dumps({"open": schema["properties"]["open"]["items"]["enum"][:1]})
+    if "document" in schema["properties"]:
+        return json.dumps(dict.fromkeys(schema["properties"], "UNKNOWN"))
     if "same" in schema["properties"]:
         return json.dumps({"same": "yes" in text})
     said = "UNKNOWN" if "UNKNOWN" in text else ANSWER

@@ -78,7 +78,9 @@ class Rehearsal:
         keys = schema["properties"]
         said = {"query": self._query(), "answer": "UNKNOWN"}
         return {
-            key: said[key] if keys[key]["type"] == "string" else keys[key]["items"]["enum"][:2]
+            key: said.get(key, "UNKNOWN")
+            if keys[key]["type"] == "string"
+            else keys[key]["items"]["enum"][:2]
             for key in keys
         }
 
