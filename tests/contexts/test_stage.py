@@ -1,6 +1,7 @@
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Literal
 
 import numpy as np
@@ -14,12 +15,14 @@ from longtrace.contexts.stage import Config, run
 from longtrace.contexts.strategies import STRATEGIES, Rules
 from longtrace.contexts.work import Setting, open_bench
 from longtrace.corpus.corpus import Corpus
+from longtrace.corpus.stage import Config as CorpusConfig
+from longtrace.corpus.stage import run as make_corpus
 from longtrace.errors import InputError, RunFolderError
 from longtrace.records import Context, Question, Tier
 from longtrace.store import read_json, read_records
 from longtrace.tokens import Tokens, load
 
-from .conftest import BUDGET, attempts, correct_first, name, question
+from .conftest import BUDGET, DOCUMENTS, attempts, correct_first, document, name, question
 
 HEADING_TOKENS = 120
 """More than any layout puts round a passage, for a tokenizer that was trained on a tiny corpus."""
@@ -259,6 +262,23 @@ def inside(shorter: Context, longer: Context) -> bool:
         chars[p.doc, p.start] is None or (p.chars or 10**9) <= (chars[p.doc, p.start] or 0)
         for p in shorter.passages
     )
+
+
+def test_scripts_without_spaces_fill_the_budget_to_a_hundredth_as_well(
+    fresh_run: Path, tmp_path: Path
+) -> None:
+    rows = [document(doc) for doc in range(DOCUMENTS)]
+    for number, row in enumerate(rows[21:]):
+        drawn = Random(number).choices(range(0x4E00, 0x9F00), k=900)
+        row["text"] = "".join(map(chr, drawn))
+    source = tmp_path / "source.jsonl"
+    source.write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    make_corpus(CorpusConfig(reader="jsonl", path=source), Options(run=fresh_run, fresh=True))
+    run(Config(budget_tokens=4_096, strategy="random"), Options(run=fresh_run, workers=1))
+    made = contexts(fresh_run, "random")
+    assert len(made) == 5
+    for context in made:
+        assert 0.99 * 4_096 <= context.tokens <= 4_096
 
 
 def test_rendered_passages_have_exactly_the_tokens_the_rows_say(fresh_run: Path) -> None:

@@ -55,6 +55,8 @@ class Chosen(NamedTuple):
     proofs: tuple[Proof, ...]
 
 
+Packed = tuple[Chosen, Counted]
+"""A try and its exact counts."""
 Memory = dict[object, Counted]
 """Counts of prompts made a moment ago: strategies often agree in what they pack."""
 
@@ -82,7 +84,7 @@ def assemble(plan: Plan, bench: Bench, memory: Memory | None = None) -> Context 
 
     Counts of passages do not quite add up for every tokenizer, so the rendered prompt is counted
     once more. If it is too long, or misses the budget by more than a hundredth although there is
-    more to pack, packing is repeated for as many tokens less or more.
+    more to pack, packing is repeated for as many tokens less or more; at last a word may be cut.
     """
     memory = {} if memory is None else memory
     try:
@@ -93,11 +95,28 @@ def assemble(plan: Plan, bench: Bench, memory: Memory | None = None) -> Context 
 
 def _assemble(plan: Plan, bench: Bench, memory: Memory) -> Context | Rejected:
     budget = plan.budget_tokens
+    best: Packed | None = None
+    for anywhere in (False, True):
+        best = _packed(plan, bench, memory, best, anywhere=anywhere)
+        if best is None or best[0].exhausted or best[1].total >= FULL * budget:
+            break
+    if best is None:
+        alone = _gold_only(plan, bench)
+        best = alone, _count(plan, alone.passages, bench, memory)
+        if best[1].total > budget:
+            return Rejected(GOLD_EXCEEDS, best[1].total)
+    return _context(plan, bench, *best)
+
+
+def _packed(
+    plan: Plan, bench: Bench, memory: Memory, best: Packed | None, *, anywhere: bool
+) -> Packed | None:
+    """The fullest of `best` and some tries that fit the budget; None if none does."""
+    budget = plan.budget_tokens
     reserve = budget // 1000
-    best: tuple[Chosen, Counted] | None = None
     target = budget - reserve
     for _ in range(_TRIES):
-        made = choose(plan, bench, target)
+        made = choose(plan, bench, target, anywhere=anywhere)
         if made is None:
             break
         counted = _count(plan, made.passages, bench, memory)
@@ -106,12 +125,7 @@ def _assemble(plan: Plan, bench: Bench, memory: Memory) -> Context | Rejected:
         if counted.total <= budget and (made.exhausted or counted.total >= FULL * budget):
             break
         target += budget - reserve - counted.total
-    if best is None:
-        alone = _gold_only(plan, bench)
-        best = alone, _count(plan, alone.passages, bench, memory)
-        if best[1].total > budget:
-            return Rejected(GOLD_EXCEEDS, best[1].total)
-    return _context(plan, bench, *best)
+    return best
 
 
 def gold_tokens(question: Question, form: Form, bench: Bench) -> int | None:
@@ -130,9 +144,15 @@ def gold_tokens(question: Question, form: Form, bench: Bench) -> int | None:
     return render.count(parts, question.text, bench.tokens, form.phrasing).total
 
 
-def choose(plan: Plan, bench: Bench, target_tokens: int) -> Chosen | None:
-    """Passages for about `target_tokens` of prompt; None if gold alone seems to need more."""
-    tokens, cut = bench.counts.in_layout(plan.form.layout, plan.budget_tokens // 250)
+def choose(
+    plan: Plan, bench: Bench, target_tokens: int, *, anywhere: bool = False
+) -> Chosen | None:
+    """Passages for about `target_tokens` of prompt; None if gold alone seems to need more.
+
+    With `anywhere` the last of them may be cut inside a word.
+    """
+    slack = plan.budget_tokens // 250
+    tokens, cut = bench.counts.in_layout(plan.form.layout, slack, anywhere=anywhere)
     around = bench.tokens.count(render.prompt([], plan.question.text, plan.form.phrasing))
     gold = sum(tokens[name] for name in gold_units(plan.question, bench.source))
     room = target_tokens - around - gold

@@ -48,19 +48,29 @@ class Counts:
         text = self._body(unit.doc) if unit.start is None else self._parts(unit.doc)[unit.start]
         return text + self._around(self._units.texts.title(unit.doc), layout)
 
-    def cut(self, name: str, room_tokens: int, layout: str, slack_tokens: int = 0) -> Kept | None:
+    def cut(
+        self,
+        name: str,
+        room_tokens: int,
+        layout: str,
+        slack_tokens: int = 0,
+        *,
+        anywhere: bool = False,
+    ) -> Kept | None:
         """The beginning of a unit that fits in the room; None if not a single word does.
 
         It ends with a paragraph, if that leaves at most `slack_tokens`; else with a sentence or a
-        line, else with a word. A beginning of less than 200 characters is a last resort.
+        line, else with a word, else, with `anywhere`, with a token: there are scripts without
+        spaces and lines without words. A beginning of less than 200 characters is a last resort.
         """
         unit = self._units.unit(name)
         text = self._units.text(unit)
         around = self._around(self._units.texts.title(unit.doc), layout)
         starts = self._starts(text)
         best: Kept | None = None
+        borders = (*_BORDERS, lambda _: starts.tolist()) if anywhere else _BORDERS
         for shortest in (MIN_KEPT_CHARS, 1):
-            for ends_of in _BORDERS:
+            for ends_of in borders:
                 ends = [end for end in ends_of(text) if shortest <= end < len(text)]
                 kept = _longest(ends, starts, room_tokens - around)
                 if kept is not None and (best is None or kept.chars > best.chars):
@@ -69,11 +79,13 @@ class Counts:
                     return best
         return best
 
-    def in_layout(self, layout: str, slack_tokens: int = 0) -> tuple[Mapping[str, int], Cut]:
+    def in_layout(
+        self, layout: str, slack_tokens: int = 0, *, anywhere: bool = False
+    ) -> tuple[Mapping[str, int], Cut]:
         """`of` and `cut` for one layout, as `longtrace.pack` takes them."""
 
         def cut(name: str, room_tokens: int) -> Kept | None:
-            return self.cut(name, room_tokens, layout, slack_tokens)
+            return self.cut(name, room_tokens, layout, slack_tokens, anywhere=anywhere)
 
         return _InLayout(self, layout), cut
 
