@@ -83,7 +83,16 @@ def test_every_flag_is_known_to_slime(name: str, nodes: int, tmp_path: Path) -> 
 
 
 _JUST_READ = {"--sglang-json-model-override-args"}
-"""sglang's own option under slime's prefix, which nothing in slime's sources uses."""
+"""sglang's `--json-model-override-args` under the prefix that slime puts before all its options."""
+
+
+def test_slime_still_gives_sglangs_options_its_prefix() -> None:
+    if not (CHECKOUT / "slime").is_dir():
+        pytest.skip("no checkout of slime in .slime; see `make test-slime`")
+    source = (CHECKOUT / "slime/backends/sglang_utils/arguments.py").read_text()
+    assert 'f"--sglang-{original_flag_stem}"' in source
+    assert "ServerArgs.add_cli_args(parser)" in source
+    assert "json_model_override_args" not in source  # it is none of those slime leaves out
 
 
 @pytest.mark.skipif(importlib.util.find_spec("verl") is None, reason="run `make test-verl`")

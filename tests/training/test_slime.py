@@ -31,6 +31,7 @@ class Status(Enum):
     COMPLETED = "completed"
     TRUNCATED = "truncated"
     ABORTED = "aborted"
+    FAILED = "failed"
 
 
 @dataclass
@@ -106,9 +107,16 @@ def test_a_cut_off_response_is_wrong_and_an_unscored_one_is_taken_out() -> None:
     cut = Sample(0, "answer: Rome", "Rome", status=Status.TRUNCATED)
     assert asyncio.run(slime.custom_rm(args(thinks=False), cut)) == 0.0
     lost = Sample(0, status=Status.ABORTED)
-    raw, shaped = slime.reward_post_process(args(), [cut, lost])
-    assert (raw, shaped) == ([0.0, 0.0], [0.0, 0.0])
-    assert [cut.remove_sample, lost.remove_sample] == [False, True]
+    broken = Sample(0, "half an ans", "Rome", status=Status.FAILED)
+    assert asyncio.run(slime.custom_rm(args(), broken)) == 0.0
+    step = [cut, lost, broken]
+    assert slime.reward_post_process(args(), step) == ([0.0] * 3, [0.0] * 3)
+    assert [sample.remove_sample for sample in step] == [False, True, True]
+
+
+def test_a_sample_without_a_label_is_an_error_that_names_the_flag() -> None:
+    with pytest.raises(InputError, match="--label-key"):
+        asyncio.run(slime.custom_rm(args(), Sample(0, "<think>x</think>Rome")))
 
 
 def test_the_response_is_capped_to_what_the_context_leaves() -> None:

@@ -7,6 +7,7 @@ reward is in two parts here: `score`, which looks at one response and may ask a 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -94,7 +95,15 @@ async def score(
             the exported row.
         how: options of the reward.
         truncated: the response was cut off.
+
+    Raises:
+        InputError: the row has no answer, or a judge is asked and none is configured.
     """
+    if row.get("answer") is None:
+        raise InputError(
+            "a row has no answer to compare with; give the rows of `longtrace export`, and slime "
+            "--label-key label"
+        )
     entities = _entities(row)
     split = split_thinking(response, thinks=how.thinks)
     if truncated or not split.well_formed:
@@ -107,7 +116,7 @@ async def score(
         answer=str(row["answer"]),
         aliases=tuple(row.get("answer_aliases") or ()),
         kind=how.told_by,
-        judge=_judge(how) if "judge" in how.told_by else None,
+        judge=_judge(how, asyncio.get_running_loop()) if "judge" in how.told_by else None,
     )
     right = None if verdict.correct is None else float(verdict.correct)
     return score_response(split.content, entities, outcome=right, problem=verdict.problem)
@@ -133,12 +142,13 @@ def _entities(row: Mapping[str, Any]) -> list[Entity]:
 
 
 @lru_cache(maxsize=8)
-def _judge(how: RewardOptions) -> Asks:
-    """The judge of a process; one client for all its questions.
+def _judge(how: RewardOptions, loop: asyncio.AbstractEventLoop) -> Asks:
+    """The judge of an event loop, whose connections work on no other; one for all its questions.
 
     Raises:
         InputError: the endpoint or the model is missing.
     """
+    del loop
     from longtrace.llm import LLM, Endpoint
     from longtrace.rewards.judge import Judge
 

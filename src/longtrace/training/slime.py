@@ -33,14 +33,18 @@ async def custom_rm(args: Any, sample: Any, **kwargs: Any) -> Any:
     """The outcome of one response, in [0, 1]; a list of them for a list of samples.
 
     An outcome nobody could tell is 0.0 here, where the engine wants a number; the score in the
-    metadata says that it is not known, and `reward_post_process` takes the sample out.
+    metadata says that it is not known, and `reward_post_process` takes the sample out. The same
+    holds for a sample whose generation failed or was aborted.
     """
     if isinstance(sample, list):
         return [await custom_rm(args, one, **kwargs) for one in sample]
-    row = {**_metadata(sample), "answer": sample.label}
-    judged = await score(
-        sample.response, row, reward_options(args), truncated=_status(sample) != "completed"
-    )
+    status = _status(sample)
+    if status in ("completed", "truncated"):
+        row = {**_metadata(sample), "answer": sample.label}
+        cut = status == "truncated"
+        judged = await score(sample.response, row, reward_options(args), truncated=cut)
+    else:
+        judged = Score(outcome=None, rubric=0.0, problem=f"generation {status}")
     sample.metadata = {**_metadata(sample), KEY: judged.model_dump(mode="json")}
     return judged.outcome or 0.0
 
