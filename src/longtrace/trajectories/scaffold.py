@@ -40,8 +40,8 @@ CLUE_CHARS = 500
 CLUE_WORDS = 30
 """Words of a clue to choose a query from."""
 QUERY_WORDS = 6
-SAME = 0.35
-"""Share of a clue's words, by weight, that a sentence must hold to say the same."""
+SAME = 0.5
+"""Share of a clue's words, by weight, that a sentence holds which may say the same."""
 UNKNOWN = "UNKNOWN"
 _LETTER = re.compile(r"\[([A-Z])\]")
 _MARK = re.compile(r"\[?[A-Z]\]?")
@@ -205,28 +205,29 @@ class Scaffold:
     async def _name(self, opened: Sequence[_Read]) -> None:
         """What the clue's letters stand for, as far as it stands in a document just opened.
 
-        The model points at a document and says the name. The document's nearest sentence must share
-        words with the clue; a letter before the one asked for is the document's subject. Weak
-        models find the document better than the words: where clue and sentence agree word by word,
-        the name is read off them instead.
+        Documents are offered whose nearest sentence shares half of the clue's words; where none
+        does, nothing is asked. The model points at one and says the name; a letter before the one
+        asked for is the document's subject. Weak models find the document better than the words:
+        where clue and sentence agree word by word, the name is read off them instead.
         """
         clue = self._clue
         *before, letter = [letter for letter in self._missing if f"[{letter}]" in clue]
-        shown = "\n".join(self._shown(opened, clue))
-        titles = list(dict.fromkeys(doc.title for doc in opened))
+        nearest = {doc: self._pages(doc.text).match(_telling(clue), self._weight) for doc in opened}
+        offered = [doc for doc in opened if nearest[doc].share >= SAME]
+        if not offered:
+            return
+        shown = "\n".join(self._shown(offered, clue))
+        titles = list(dict.fromkeys(doc.title for doc in offered))
         keys = {
             "document": {"type": "string", "enum": [*titles, UNKNOWN]},
             letter: {"type": "string"},
         }
         data = await self._ask("name", keys, read=shown, letter=letter)
-        doc = next((doc for doc in opened if doc.title == data.get("document")), None)
+        doc = next((doc for doc in offered if doc.title == data.get("document")), None)
         if doc is None:
             return
-        page = self._pages(doc.text)
-        match = page.match(_telling(clue), self._weight)
-        if match.share < SAME:
-            return
-        bare, sentence = _AROUND.sub("", clue), page.sentences[match.sentence]
+        bare = _AROUND.sub("", clue)
+        sentence = self._pages(doc.text).sentences[nearest[doc].sentence]
         begin = max(0, sentence.find(_MARKS.split(bare)[0]))
         read = align(bare, sentence[begin:]) or {}
         taken = {normalise_name(name) for name in (*self._dropped, *self._found.values())}
