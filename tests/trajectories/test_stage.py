@@ -11,8 +11,8 @@ import pytest
 from longtrace.cli import main
 from longtrace.config import Options
 from longtrace.errors import RunFolderError
-from longtrace.records import Answer, Question, Trajectory
-from longtrace.store import read_json, read_records, write_json
+from longtrace.records import Answer, Question, Trajectory, Usage
+from longtrace.store import Stage, read_json, read_records, write_json
 from longtrace.trajectories.stage import Config, run, summed
 
 CONFIG = Config(attempts=3)
@@ -141,3 +141,24 @@ def test_questions_of_an_older_corpus_are_not_attempted(asked_run: Path, tmp_pat
     write_json(tmp_path / "corpus" / "meta.json", {**meta, "content": "another"})
     with pytest.raises(RunFolderError, match="another corpus stage"):
         run(CONFIG, Options(run=tmp_path, workers=1))
+
+
+def test_a_dry_run_counts_no_attempts_of_another_agent_and_none_that_fresh_deletes(
+    folder: Path,
+) -> None:
+    made = Options(run=folder, dry_run=True)
+    run(CONFIG, Options(run=folder))
+    asked = Config(attempts=3, agent="llm", base_url="http://127.0.0.1:9/v1", model="m")
+    found = run(asked, made).json
+    assert found["attempts_left"] == 36
+    assert found["prompt_tokens"] > 36_000
+    path = folder / "trajectories" / "data.jsonl"
+    paid = Usage(prompt_tokens=7)
+    rows = [row.model_copy(update={"usage": paid}) for row in read_records(path, Trajectory)]
+    identity = {**asked.identity(), "questions": 12}
+    with Stage(folder / "trajectories", identity, {}, fresh=True) as stage:
+        for row in rows[:10]:
+            stage.accept(row)
+    assert run(asked, made).json["prompt_tokens"] == 26 * 7
+    assert run(asked, made.model_copy(update={"fresh": True})).json["prompt_tokens"] == 36 * 7
+    assert run(asked, made.model_copy(update={"limit": 5})).json["prompt_tokens"] == 15 * 7

@@ -8,7 +8,7 @@ step, so it is an upper estimate.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from longtrace.corpus.corpus import Corpus
 from longtrace.llm import Reply, Tool
 from longtrace.llm_wire import Ask, Chat, Schema, ToolCall, payload
 from longtrace.records import Question, Trajectory, Usage
-from longtrace.store import read_records
+from longtrace.store import read_identity, read_records
 from longtrace.text import words
 from longtrace.trajectories.config import Config
 from longtrace.trajectories.model_agent import ModelRunner
@@ -89,15 +89,29 @@ class Rehearsal:
         return " ".join(self._words[start : start + 4])
 
 
-def estimate(
-    config: Config, corpus: Corpus, questions: Sequence[Question], folder: Path
-) -> Estimate:
-    """Calls, tokens and cost of the attempts that `folder` does not hold yet."""
-    left = len(questions) * config.attempts
-    rows: list[Trajectory] = []
-    if (folder / "data.jsonl").is_file():
-        rows = list(read_records(folder / "data.jsonl", Trajectory))
-        left = max(0, left - len(rows))
+class Made(NamedTuple):
+    """Attempts of the same agent that a folder holds."""
+
+    rows: Sequence[Trajectory] = ()
+    kept: bool = False
+    """Whether the run would go on after them; else they only show what an attempt costs."""
+
+
+def made_before(folder: Path, identity: Mapping[str, Any], *, fresh: bool) -> Made:
+    """The attempts in `folder`, if what made them differs in the number of questions at most."""
+    if not (folder / "stage.json").is_file() or not (folder / "data.jsonl").is_file():
+        return Made()
+    was = read_identity(folder).config
+    if {**was, "questions": None} != {**identity, "questions": None}:
+        return Made()
+    rows = list(read_records(folder / "data.jsonl", Trajectory))
+    return Made(rows, kept=was == identity and not fresh)
+
+
+def estimate(config: Config, corpus: Corpus, questions: Sequence[Question], made: Made) -> Estimate:
+    """Calls, tokens and cost of the attempts that are still to be made."""
+    rows = made.rows
+    left = max(0, len(questions) * config.attempts - (len(rows) if made.kept else 0))
     if rows:
         usages = [row.usage for row in rows]
         calls = fmean(len(row.steps) for row in rows)

@@ -30,7 +30,7 @@ from longtrace.trajectories.agent import Agent, policy
 from longtrace.trajectories.config import Config
 from longtrace.trajectories.grade import exact
 from longtrace.trajectories.model_agent import ModelRunner, until_out
-from longtrace.trajectories.rehearsal import estimate
+from longtrace.trajectories.rehearsal import estimate, made_before
 from longtrace.trajectories.tools import Tools
 
 __all__ = ["Config", "run"]
@@ -83,15 +83,16 @@ def run(config: Config, options: Options) -> Result:
     check_inputs(asked, {"corpus": source})
     questions = [*itertools.islice(read_records(asked / "data.jsonl", Question), options.limit)]
     total = len(questions) * config.attempts
+    folder = options.run / "trajectories"
+    identity = {**config.identity(), "questions": len(questions)}
     if options.dry_run:
         line = f"would make {config.attempts} attempts at each of {len(questions):,} questions"
         facts: dict[str, Any] = {"questions": len(questions), "trajectories": total}
         if config.agent == "llm":
-            found = estimate(config, Corpus.open(source), questions, options.run / "trajectories")
+            made = made_before(folder, identity, fresh=options.fresh)
+            found = estimate(config, Corpus.open(source), questions, made)
             return Result(json={**facts, **found.json}, text=[line, *found.text])
         return Result(json=facts, text=[line])
-    folder = options.run / "trajectories"
-    identity = {**config.identity(), "questions": len(questions)}
     with Stage(folder, identity, inputs, fresh=options.fresh) as stage:
         if not stage.complete:
             if config.agent == "llm":
