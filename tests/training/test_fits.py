@@ -132,3 +132,11 @@ def test_a_models_own_folder_gives_its_shape(
     (tmp_path / "config.json").write_text("{}")
     assert main(["train", "--plan", "--model", str(tmp_path)]) == 2
     assert "num_" in capsys.readouterr().err
+
+
+def test_the_engines_hold_the_logits_of_every_position() -> None:
+    setup = Setup(gpus=8, tensor=4, context=2, chunk_tokens=10)
+    chunked = memory(SMALL, setup, LOAD)
+    whole = memory(SMALL, setup._replace(prompt_logits=True), LOAD)
+    assert chunked.logits == 10 * SMALL.vocab * 10 / 4
+    assert whole.logits == LOAD.sequence / 2 * SMALL.vocab * 10 / 4

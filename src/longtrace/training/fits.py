@@ -137,6 +137,9 @@ class Setup(NamedTuple):
     """Positions whose logits are there at a time; 0: all of a response."""
     at_once: int = 1
     """Sequences on a GPU at a time, in training and in its own generation."""
+    prompt_logits: bool = False
+    """The logits of all positions are there at once, those of the prompt too, as Megatron's output
+    layer gives them to slime and verl, whatever part of them a later chunk looks at."""
 
     @property
     def text(self) -> str:
@@ -146,7 +149,9 @@ class Setup(NamedTuple):
         parts += ["ZeRO-3"] if self.zero3 else []
         parts += [f"LoRA {self.lora_rank}"] if self.lora_rank else []
         parts += ["optimizer on the host"] if self.offload_optimizer else []
-        parts += [] if self.chunk_tokens else ["logits of a whole response at once"]
+        if self.prompt_logits or not self.chunk_tokens:
+            what = "sequence" if self.prompt_logits else "response"
+            parts.append(f"logits of a whole {what} at once")
         return ", ".join(parts)
 
 
@@ -227,7 +232,9 @@ def memory(model: Architecture, setup: Setup, load: Load) -> Memory:
     tokens = setup.at_once * load.sequence / (setup.tensor * setup.context)
     states = tokens * model.hidden * _BF16 * model.layers
     inside = tokens * model.hidden * _LAYER_BYTES
-    positions = setup.chunk_tokens or setup.at_once * load.response_tokens / setup.context
+    shown = load.sequence if setup.prompt_logits else load.response_tokens
+    whole = setup.at_once * shown / setup.context
+    positions = whole if setup.prompt_logits else setup.chunk_tokens or whole
     rollout = min(setup.gpus, 8) if setup.tensor > 1 else 1
     return Memory(
         weights=model.weights * _BF16 * split + (trained * _FP32 if setup.lora_rank else 0),
@@ -279,7 +286,7 @@ def remedies(model: Architecture, setup: Setup, load: Load, gpu: Gpu) -> list[st
 
 
 def _changes(setup: Setup, load: Load) -> Iterator[tuple[str, Setup, Load]]:
-    if not setup.chunk_tokens:
+    if not setup.chunk_tokens and not setup.prompt_logits:
         yield "logits in chunks of 1,024", setup._replace(chunk_tokens=1024), load
     if not setup.offload_optimizer:
         yield "the optimizer on the host", setup._replace(offload_optimizer=True), load

@@ -53,7 +53,8 @@ def setup(config: Config) -> Setup:
     """How the model would be laid over the GPUs.
 
     TRL gives every GPU whole sequences, one group at a time, and its logits are those of whole
-    responses; more than one GPU shares the states (ZeRO-3).
+    responses; more than one GPU shares the states (ZeRO-3). slime and verl split sequences, and
+    have the logits of all their positions at once.
     """
     if config.engine == "trl":
         return Setup(
@@ -71,6 +72,7 @@ def setup(config: Config) -> Setup:
         context=layout.context,
         expert=layout.expert,
         offload_optimizer=layout.offload_optimizer,
+        prompt_logits=True,
     )
 
 
