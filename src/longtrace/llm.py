@@ -312,8 +312,9 @@ async def in_order(
 ) -> AsyncGenerator[OutT, None]:
     """`function` of every item, in the order of the items, up to `ahead` of them under way.
 
-    When one fails or the caller stops, those under way are cancelled. Until then Python looks for
-    cyclic garbage more rarely.
+    When one fails or the caller stops, those under way are cancelled; when the budget is used up
+    they go on until they meet it too, since what was asked is paid and its reply is to be kept.
+    Until then Python looks for cyclic garbage more rarely.
     """
     usual, *older = gc.get_threshold()
     gc.set_threshold(max(usual, _COLLECT_AFTER), *older)
@@ -324,6 +325,9 @@ async def in_order(
             yield await under_way[0]
             under_way.popleft()
             under_way.extend(asyncio.ensure_future(function(i)) for i in islice(waiting, 1))
+    except BudgetError:
+        await asyncio.gather(*under_way, return_exceptions=True)
+        raise
     finally:
         for task in under_way:
             task.cancel()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from longtrace.cli import main
-from tests.llm_server import Model, Request, Said, call, failure
+from tests.llm_server import Model, Raw, Request, Said, call, failure
 
 
 @pytest.fixture
@@ -44,3 +45,22 @@ def test_the_structure_found_is_told_once(asked: Path, capsys: pytest.CaptureFix
         assert capsys.readouterr().err.count("structure by tools") == 1
         assert main(arguments(model, asked, "--rung", "tools", "--fresh")) == 0
     assert "structure" not in capsys.readouterr().err
+
+
+def test_what_is_under_way_when_the_budget_ends_is_not_asked_again(asked: Path) -> None:
+    def reply(request: Request) -> Said:
+        names = [tool["function"]["name"] for tool in request.get("tools", ())]
+        searched = any(message["role"] == "tool" for message in request["messages"])
+        said = (
+            call("answer", text="x") if searched or len(names) == 1 else call("search", query="y")
+        )
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **said}}
+        usage = {"prompt_tokens": 500, "completion_tokens": 10}
+        return Raw(body=json.dumps({"choices": [choice], "usage": usage}), delay_s=0.2)
+
+    more = ("--rung", "tools", "--limit", "12", "--concurrency", "6", "--reply-tokens", "16")
+    with Model(reply) as model:
+        assert main(arguments(model, asked, *more, "--budget-tokens", "9000")) == 1
+        assert 4 < len(model.requests) < 48
+        assert main(arguments(model, asked, *more)) == 0
+        assert len(model.requests) == 48, "24 attempts of two requests, each asked once"
