@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 _FOLD = str.maketrans(
@@ -54,10 +54,13 @@ _SENTENCE_ENDS = {  # a pattern that begins with one character is searched for a
     "\n": re.compile(r"\n\s*\n"),
 }
 _AFTER = rf"[^\W{_NO_SPACES}]"
-_SUFFIX = re.compile(rf"\+\+(?<={_AFTER}\+\+)|[+#](?<={_AFTER}.)(?!\w)")
 _MARK, _PLUS, _SHARP = "\x01", "\x02", "\x03"
+_SUFFIXES = (  # one pattern each, so that each begins with its own character
+    ("++", re.compile(rf"\+\+(?<={_AFTER}\+\+)"), f"{_PLUS}{_PLUS} "),
+    ("+", re.compile(rf"\+(?<={_AFTER}\+)(?!\w)"), f"{_PLUS} "),
+    ("#", re.compile(rf"#(?<={_AFTER}#)(?!\w)"), f"{_SHARP} "),
+)
 _STAND_INS = str.maketrans(dict.fromkeys((_MARK, _PLUS, _SHARP), "-"))
-_SUFFIXES = {"++": f"{_PLUS}{_PLUS} ", "+": f"{_PLUS} ", "#": f"{_SHARP} "}
 _BYTES = bytes(
     b if b >= 0x80 or chr(b).isalnum() or chr(b) == "_" else {1: 0x7C, 2: 0x2B, 3: 0x23}.get(b, 32)
     for b in range(256)
@@ -89,7 +92,12 @@ def _fold_run(run: str) -> str:
 
 def normalise(text: str) -> str:
     """The folded words of `text`, separated and surrounded by single spaces."""
-    plain = text if text.isascii() else _NON_ASCII.sub(_plain, text)
+    return f" {' '.join(spaced(text).decode().split())} "
+
+
+def spaced(text: str) -> bytes:
+    """The folded words of `text` as UTF-8, with any number of spaces between and around them."""
+    plain = by_line(lambda line: _NON_ASCII.sub(_plain, line), text)
     plain = plain.lower() if plain.isascii() else plain.casefold()
     if _MARK in plain or _PLUS in plain or _SHARP in plain:
         plain = plain.translate(_STAND_INS)
@@ -99,12 +107,20 @@ def normalise(text: str) -> str:
     for end, pattern in _SENTENCE_ENDS.items():
         if end in plain:
             plain = pattern.sub(f" {_MARK} ", plain)
-    if "+" in plain or "#" in plain:
-        plain = _SUFFIX.sub(lambda m: _SUFFIXES[m.group()], plain)
+    for suffix, pattern, stands in _SUFFIXES:
+        if suffix in plain:
+            plain = pattern.sub(stands, plain)
     if not plain.isascii():
         plain = _SINGLE.sub(r" \g<0> ", plain)
-    spaced = plain.encode("utf-8", "replace").translate(_BYTES).decode()
-    return f" {' '.join(spaced.split())} "
+    return plain.encode("utf-8", "replace").translate(_BYTES)
+
+
+def by_line(change: Callable[[str], str], text: str) -> str:
+    """`text` with `change`, which must leave ASCII as it is, made line by line where it matters."""
+    if text.isascii():
+        return text
+    lines = text.split("\n")
+    return "\n".join([line if line.isascii() else change(line) for line in lines])
 
 
 def _plain(match: re.Match[str]) -> str:

@@ -36,6 +36,14 @@ def test_a_name_is_found_exactly_where_it_stands_as_whole_words(
     assert found.tolist() == wanted
 
 
+def test_no_name_reaches_over_the_end_of_a_text() -> None:
+    table, _ = build_names([("New York",), ("York",)])
+    found, _ = NameScanner(table).scan(
+        ["", "It is new", "York", "", "new", "New  York"], links=False
+    )
+    assert found.tolist() == [[2, 1], [5, 0], [5, 1]]
+
+
 def test_acronyms_must_be_met_in_capitals() -> None:
     table, _ = build_names([("United States", "US"), ("WHO",), ("Rome", "us all")])
     texts = ["tell us who", "The U.S. and the WHO's men", "us all", "USA", "no ASCII: é US"]

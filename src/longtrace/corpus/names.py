@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from longtrace.corpus.hashes import Hashes, Roller, hash_strings, mix, places
-from longtrace.text import STOP_WORDS, capitals, fold, needles, normalise
+from longtrace.text import STOP_WORDS, by_line, capitals, fold, needles, spaced
 
 MIN_NAME_LETTERS = 4
 _ACRONYM_CHARS = 3
@@ -27,9 +28,10 @@ _BATCH = 50_000
 _BATCH_BYTES = 1 << 20
 _NAME, _PREFIX = 1, 2
 _SPACE = 32
+_END = b" \0 "
+"""Between two texts: a word that is in no name."""
 Ids = npt.NDArray[np.int32]
 Pairs = npt.NDArray[np.int64]
-_CAPITALS = re.compile(r"[A-Z](?<!\w.)(?=\.?([A-Z])(?=((?!\w))?)(?:\.?([A-Z])(?!\w))?)")
 _WORD = re.compile(r"\w+")
 
 
@@ -157,6 +159,30 @@ def _prefixes(needle: str) -> list[str]:
     return [" ".join(parts[:n]) for n in range(1, len(parts))]
 
 
+class _Words(NamedTuple):
+    """The words of a batch of texts."""
+
+    data: npt.NDArray[np.uint8]
+    """The words in UTF-8, one space behind each."""
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    """[w] where each word ends in `data`."""
+    first: npt.NDArray[np.int64]
+    """[t] number of each text's first word."""
+
+
+class _Hits(NamedTuple):
+    """Names found in a batch of texts."""
+
+    of: npt.NDArray[np.int64]
+    """[h] number of the text."""
+    name: npt.NDArray[np.int64]
+    begin: npt.NDArray[np.int64]
+    """[h] number of the name's first word."""
+    words: npt.NDArray[np.int64]
+    """[h] how many words the name has."""
+
+
 class NameScanner:
     """Finds names in texts."""
 
@@ -184,59 +210,61 @@ class NameScanner:
             batch: list[bytes] = []
             size = 0
             while start + len(batch) < len(texts) and (not batch or size < _BATCH_BYTES):
-                batch.append(normalise(texts[start + len(batch)]).encode())
+                batch.append(spaced(texts[start + len(batch)]))
                 size += len(batch[-1])
-            of, name, begin, count = self._hits(batch)
-            meant = self._meant(texts[start : start + len(batch)], of, name)
+            words = _words(batch)
+            hits = self._hits(words)
+            of, name = hits.of, hits.name
+            meant = self._meant(texts[start : start + len(batch)], words, hits)
             mentions.append(self._owners(of[meant] + start, name[meant]))
             if links:
-                kept = _outermost(begin, count)
+                kept = _outermost(hits.begin, hits.words)
                 kept = kept[meant[kept]]
                 kept = kept[self._table.first[name[kept] + 1] - self._table.first[name[kept]] == 1]
                 named.append(pairs(of[kept] + start, name[kept]))
             start += len(batch)
         return np.concatenate(mentions), np.concatenate(named)
 
-    def _hits(self, batch: list[bytes]) -> tuple[npt.NDArray[np.int64], ...]:
-        """Every name found: (text, name, number of its first word, words)."""
-        data = np.frombuffer(b"".join(batch), np.uint8)
-        letter = data != _SPACE
-        edges = np.flatnonzero(letter[1:] != letter[:-1]) + 1  # texts begin and end with a space
-        starts, ends = edges[::2], edges[1::2]
-        sums = self._roller.sums(data)
-        begin, factor, end = sums[starts], self._roller.inverses(starts), sums[ends]
-        alive = np.arange(len(starts))
-        found: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]] = []
+    def _hits(self, words: _Words) -> _Hits:
+        """Every name in a batch of texts."""
+        sums = self._roller.sums(words.data)
+        begin, end = sums[words.starts], sums[words.ends]
+        factor = self._roller.inverses(words.starts)
+        alive = np.arange(len(words.starts))
+        found = [(alive[:0], alive[:0], alive[:0])]
         count = 1
         while len(alive):
             hashes = mix((end[alive + (count - 1)] - begin[alive]) * factor[alive])
             flags = self._table.flags[hashes >> self._shift]
             likely = np.flatnonzero(flags & _NAME)
             name = places(self._table.hashes, hashes[likely])
-            found.append((alive[likely][name >= 0], name[name >= 0], count))
+            known = name >= 0
+            found.append((name[known], alive[likely[known]], np.full(known.sum(), count)))
             alive = alive[(flags & _PREFIX) > 0]
-            alive = alive[alive + count < len(starts)]
+            alive = alive[alive + count < len(words.starts)]
             count += 1
-        word = np.concatenate([f[0] for f in found]) if found else np.zeros(0, np.int64)
-        names = np.concatenate([f[1] for f in found]) if found else word
-        counts = np.concatenate([np.full(len(f[0]), f[2]) for f in found]) if found else word
-        text_starts = np.cumsum([0, *map(len, batch)])
-        of = np.searchsorted(text_starts, starts[word], side="right") - 1
-        return of, names, word, counts
+        name, word, counts = map(np.concatenate, zip(*found, strict=True))
+        of = np.searchsorted(words.first, word, side="right") - 1
+        return _Hits(of, name, word, counts)
 
-    def _meant(
-        self, texts: Sequence[str], of: npt.NDArray[np.int64], name: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.bool_]:
+    def _meant(self, texts: Sequence[str], words: _Words, hits: _Hits) -> npt.NDArray[np.bool_]:
         """[h] whether each hit is more than a word that an acronym looks like."""
-        doubtful = self._table.acronyms[name]
-        if not doubtful.any():
-            return np.ones(len(name), np.bool_)
-        shown = {text: _shown(texts[text]) for text in np.unique(of[doubtful]).tolist()}
-        flat = [letters for found in shown.values() for letters in found]
-        text = np.repeat(np.array(list(shown)), [len(found) for found in shown.values()])
-        allowed = places(self._table.hashes, hash_strings(flat))
-        met = np.isin((of << 32) | name, (text << 32) | allowed)
-        return ~doubtful | met
+        doubtful = np.flatnonzero(self._table.acronyms[hits.name])
+        meant = np.ones(len(hits.name), np.bool_)
+        places, first, inverse = np.unique(
+            hits.of[doubtful] << 32 | hits.name[doubtful], return_index=True, return_inverse=True
+        )
+        shown = lru_cache(maxsize=1)(lambda text: _composed(texts[text]))
+        met = np.zeros(len(places), np.bool_)
+        for place, hit in enumerate(doubtful[first].tolist()):
+            if hits.words[hit] > 1:  # "U.S" is two words, and those are no acronym
+                continue
+            start = words.starts[hits.begin[hit]]
+            stop = words.ends[hits.begin[hit]]
+            letters = words.data[start:stop].tobytes().decode().upper()
+            met[place] = _in_capitals(letters).search(shown(int(hits.of[hit]))) is not None
+        meant[doubtful] = met[inverse]
+        return meant
 
     def _owners(self, of: npt.NDArray[np.int64], name: npt.NDArray[np.int64]) -> Pairs:
         """(text, document) for every owner of every name found."""
@@ -282,16 +310,32 @@ def pairs(left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> Pairs:
     return np.stack((joined >> 32, joined & 0xFFFFFFFF), axis=1)
 
 
-def _shown(text: str) -> set[str]:
-    """Two or three capitals that stand alone in `text`, dots left out, in small letters."""
-    text = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    found = set[str]()
-    for match in _CAPITALS.finditer(text):
-        if match[2] is not None:
-            found.add((match[0] + match[1]).lower())
-        if match[3] is not None:
-            found.add((match[0] + match[1] + match[3]).lower())
-    return found
+def _words(batch: Sequence[bytes]) -> _Words:
+    """The words of texts as `spaced` gives them; no name reaches over the end of a text."""
+    raw = np.frombuffer(b" %b " % _END.join(batch), np.uint8)
+    letter = raw != _SPACE
+    edges = np.flatnonzero(letter[1:] != letter[:-1]) + 1
+    sizes = edges[1::2] - edges[::2]
+    ends = np.cumsum(sizes + 1) - 1
+    texts = np.cumsum([1, *(len(text) + len(_END) for text in batch[:-1])])
+    return _Words(
+        data=raw[1:][letter[1:] | letter[:-1]],
+        starts=ends - sizes,
+        ends=ends,
+        first=np.searchsorted(edges[::2], texts),
+    )
+
+
+def _composed(text: str) -> str:
+    """`text` in the form in which capitals are looked for."""
+    return by_line(partial(unicodedata.normalize, "NFKC"), text)
+
+
+@lru_cache(maxsize=4096)
+def _in_capitals(letters: str) -> re.Pattern[str]:
+    """Finds two or three capitals that stand alone, with or without dots; see `text.capitals`."""
+    first, *others = map(re.escape, letters)
+    return re.compile(rf"{first}(?<!\w{first})" + "".join(rf"\.?{o}" for o in others) + r"(?!\w)")
 
 
 def _outermost(begin: npt.NDArray[np.int64], count: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
