@@ -18,8 +18,9 @@ from longtrace.corpus.corpus import Corpus
 
 _CODE = """
 import sys
-import longtrace.corpus.build as build
-build.SHARD = 640  # many points to continue from in a small corpus
+from longtrace.corpus import build, documents
+# many points to continue from in a small corpus
+build.SHARD = build.COMMIT_AFTER = documents.COMMIT_AFTER = 640
 from longtrace.cli import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -1,9 +1,10 @@
-"""From a complete store to the search index and the graphs, in one pass over the documents.
+"""From a complete store to the graphs, in one pass over the documents.
 
-The main process feeds the index; other processes look for names and resolve links in ranges of
-documents. After every shard the graph's part is written and the index committed, so that a killed
-build continues with the shard it was in. What a range yields depends on its documents and the names
-alone, hence the result does not depend on the number of processes.
+Processes look for names and resolve links in ranges of documents. After every shard the graph's
+part is written, so that a killed build continues with the shard it was in. What a range yields
+depends on its documents and the names alone, hence the result does not depend on the number of
+processes. The search index is made while the store is filled; where that was interrupted, the rest
+is indexed here.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from longtrace.corpus.documents import DocumentStore, Row
 from longtrace.corpus.hashes import Hashes, Roller, hash_strings, places
 from longtrace.corpus.links import Graph, largest_component, save_graph
 from longtrace.corpus.names import NameScanner, NameTable, Pairs, build_names, common, pairs
-from longtrace.corpus.search import IndexWriter
+from longtrace.corpus.search import COMMIT_AFTER, IndexWriter
 from longtrace.parallel import ordered_map, progress
 from longtrace.text import surface
 
@@ -55,8 +56,8 @@ def build(folder: Path, workers: int) -> dict[str, Any]:
     parts = folder / _PARTS
     if not (parts / "ready").is_file():
         _prepare(store, parts)
-    if not (folder / "index").exists():
-        _scan_all(store, folder, workers)
+    _index_rest(store, folder / "index")
+    _scan_all(store, folder, workers)
     return _finish(store, folder)
 
 
@@ -99,15 +100,24 @@ def _batches(items: Iterator[tuple[str, int]], size: int) -> Iterator[list[tuple
         yield batch
 
 
+def _index_rest(store: DocumentStore, index: Path) -> None:
+    """Index the documents that were not indexed when the store was filled."""
+    if index.exists():
+        return
+    writer = IndexWriter(index)
+    with progress("index", len(store)) as advance_to:
+        for row in store.rows(writer.committed, len(store)):
+            writer.add(row.doc, row.title, row.text)
+            writer.commit(least=COMMIT_AFTER)
+            advance_to(row.doc + 1)
+    writer.complete()
+
+
 def _scan_all(store: DocumentStore, folder: Path, workers: int) -> None:
-    """Fill the index and write the graphs' parts, from the first shard that is not done."""
+    """Write the graphs' parts, from the first shard that is not done."""
     parts = folder / _PARTS
-    writer = IndexWriter(folder / "index")
     shards = range(0, len(store), SHARD)
-    done = min(len(list(parts.glob("shard-*.npz"))), -(-writer.committed // SHARD))
-    if writer.committed != min(done * SHARD, len(store)):
-        shutil.rmtree(folder / "index.partial")  # committed at another place: start again
-        writer, done = IndexWriter(folder / "index"), 0
+    done = len(list(parts.glob("shard-*.npz")))
     todo = [
         (start, min(start + RANGE, shard + SHARD, len(store)))
         for shard in shards[done:]
@@ -120,17 +130,13 @@ def _scan_all(store: DocumentStore, folder: Path, workers: int) -> None:
         setup=_tables.cache_clear,
     )
     shard: list[Scan] = []
-    with progress("index, links", len(store)) as advance_to:
-        for (start, stop), made in zip(todo, scans, strict=True):
-            for row in store.rows(start, stop):
-                writer.add(row.doc, row.title, row.text)
+    with progress("links", len(store)) as advance_to:
+        for (_, stop), made in zip(todo, scans, strict=True):
             shard.append(made)
             advance_to(stop)
             if stop % SHARD == 0 or stop == len(store):
                 _save_shard(parts, (stop - 1) // SHARD, shard)
-                writer.commit()
                 shard = []
-    writer.complete()
 
 
 class _Tables(NamedTuple):

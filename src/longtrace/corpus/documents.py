@@ -20,6 +20,7 @@ import zstandard
 
 from longtrace.corpus.hashes import KeySet
 from longtrace.corpus.readers.base import Item, Redirect, Rejected
+from longtrace.corpus.search import COMMIT_AFTER, IndexWriter
 from longtrace.errors import InputError, RunFolderError
 from longtrace.records import Document, Link
 
@@ -80,8 +81,15 @@ class StoreWriter:
         while batch := [key for (key,) in keys.fetchmany(100_000)]:
             self._keys.add(batch)
 
-    def fill(self, items: Iterable[Item], *, strict: bool) -> None:
+    def fill(
+        self, items: Iterable[Item], *, strict: bool, index: IndexWriter | None = None
+    ) -> None:
         """Take items that follow the `units` taken before, in transactions of a thousand.
+
+        Args:
+            items: what a reader gives.
+            strict: stop at the first item that is no document.
+            index: told of every document that is kept; never commits one that the store has not.
 
         Raises:
             InputError: with `strict`, an item is no document; items before it are kept.
@@ -89,7 +97,9 @@ class StoreWriter:
         rest = iter(items)
         while batch := list(islice(rest, _BATCH)):
             with self._connection:
-                self._insert(batch, strict)
+                self._insert(batch, strict, index)
+            if index is not None:
+                index.commit(least=COMMIT_AFTER)
 
     def complete(self, source: Path) -> None:
         """Index the keys and move the store to its final name.
@@ -121,11 +131,10 @@ class StoreWriter:
     def _one(self, query: str) -> Any:
         return self._connection.execute(query).fetchone()
 
-    def _insert(self, batch: list[Item], strict: bool) -> None:
+    def _insert(self, batch: list[Item], strict: bool, index: IndexWriter | None) -> None:
         documents = [item for item in batch if isinstance(item, Document)]
         new = iter(self._keys.add([d.key for d in documents if d.text.strip()]).tolist())
-        compressor = self._compressor(documents)
-        rows: list[tuple[object, ...]] = []
+        kept: list[Document] = []
         redirects: list[Redirect] = []
         for item in batch:
             if isinstance(item, Document):
@@ -138,7 +147,12 @@ class StoreWriter:
                 redirects.append(item)
             elif isinstance(item, Document):
                 self._linked |= bool(item.links)
-                rows.append(_row(self._kept + len(rows), item, compressor))
+                kept.append(item)
+        if index is not None:  # first, since it works beside what follows
+            for doc, document in enumerate(kept, self._kept):
+                index.add(doc, document.title, document.text)
+        compressor = self._compressor(documents)
+        rows = [_row(doc, document, compressor) for doc, document in enumerate(kept, self._kept)]
         many = self._connection.executemany
         many("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
         many("INSERT INTO redirects VALUES (?, ?)", redirects)

@@ -18,6 +18,8 @@ from longtrace.errors import RunFolderError
 from longtrace.text import STOP_WORDS, words
 
 TITLE_WEIGHT = 2.0
+COMMIT_AFTER = 50_000
+"""Documents between two points from which a killed build continues."""
 _HEAP_BYTES = 128_000_000
 _TIES = 16
 _DIGITS = 4
@@ -30,16 +32,20 @@ class IndexWriter:
 
     Args:
         folder: where the index is kept once it is complete; None for an index in memory.
+        fresh: drop what an interrupted build has committed.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, fresh: bool = False) -> None:
         self._folder = folder
         self._partial = None if folder is None else folder.with_name(folder.name + ".partial")
+        if fresh:
+            self.discard()
         self._index = self._open()
         self._index.reload()
         self.committed = int(self._index.searcher().num_docs)
         """Documents that an interrupted build has committed."""
         self._writer = self._index.writer(_HEAP_BYTES, 1)
+        self._added = 0
 
     def _open(self) -> Any:
         partial = self._partial
@@ -55,12 +61,20 @@ class IndexWriter:
         return index
 
     def add(self, doc: int, title: str, text: str) -> None:
-        """Add a document."""
+        """Add a document; another thread takes it up."""
         self._writer.add_document(tantivy.Document(id=doc, title=title, text=text))
+        self._added += 1
 
-    def commit(self) -> None:
-        """Keep what was added."""
-        self._writer.commit()
+    def commit(self, *, least: int = 1) -> None:
+        """Keep what was added since the last time, if that is at least `least` documents."""
+        if self._added >= least:
+            self._writer.commit()
+            self._added = 0
+
+    def discard(self) -> None:
+        """Delete what was written; the writer is of no further use."""
+        if self._partial is not None:
+            shutil.rmtree(self._partial, ignore_errors=True)
 
     def complete(self) -> SearchIndex:
         """Commit, move the index to its final name and open it."""
@@ -100,9 +114,7 @@ class SearchIndex:
             rows: documents in any order.
             folder: where the index is kept, replaced if it exists; None for an index in memory.
         """
-        if folder is not None:
-            shutil.rmtree(folder.with_name(folder.name + ".partial"), ignore_errors=True)
-        writer = IndexWriter(folder)
+        writer = IndexWriter(folder, fresh=True)
         for doc, title, text in rows:
             writer.add(doc, title, text)
         return writer.complete()

@@ -1,6 +1,6 @@
 """The `corpus` verb: a source into documents, a search index and a link graph.
 
-First the source goes into the store, then one pass over the store makes the index and the graphs.
+First the source goes into the store and the index, then one pass over the store makes the graphs.
 Both continue where a killed run stopped.
 """
 
@@ -21,6 +21,7 @@ from longtrace.corpus.build import build, remove_parts
 from longtrace.corpus.documents import DocumentStore, StoreWriter
 from longtrace.corpus.readers import READERS
 from longtrace.corpus.readers.base import Item
+from longtrace.corpus.search import IndexWriter
 from longtrace.errors import InputError, command
 from longtrace.parallel import ordered_map, progress
 from longtrace.records import content_id
@@ -94,7 +95,10 @@ def _printable(path: Path) -> str:
 
 
 def _fill(config: Config, options: Options, path: Path) -> None:
-    """Read the source into the store, from where an interrupted run stopped."""
+    """Read the source into the store, from where an interrupted run stopped.
+
+    What is read for the first time is indexed as well; the build indexes what is left.
+    """
     if path.exists():
         return
     reader = READERS[config.reader]
@@ -107,8 +111,16 @@ def _fill(config: Config, options: Options, path: Path) -> None:
         parser = _Parser(config.reader)
         parsed = ordered_map(parser, _groups(records), workers=workers, setup=_nothing)
         items = (item for group in parsed for item in group)
-    writer.fill(_counted("documents", items, writer.units), strict=config.strict)
-    writer.complete(config.path or Path(config.reader))
+    index = None if writer.units else IndexWriter(path.with_name("index"), fresh=True)
+    writer.fill(_counted("documents", items, writer.units), strict=config.strict, index=index)
+    try:
+        writer.complete(config.path or Path(config.reader))
+    except InputError:
+        if index is not None:
+            index.discard()
+        raise
+    if index is not None:
+        index.complete()
 
 
 class _Parser:
