@@ -287,13 +287,13 @@ def tables(found: Mapping[str, Mapping[int, Any]], rows: Sequence[Compared]) -> 
 def _questions(rows: Sequence[Compared]) -> list[str]:
     """The primary question with its p, the others corrected for their number."""
     heads = ("question", "difference", "on", "starts", "mean [95 %]", "p", "p, Holm")
-    corrected = ["primary", *(f"{p:.3f}" for p in holm([row.p for row in rows[1:]]))]
+    corrected = ["primary", *(f"{p:.4f}" for p in holm([row.p for row in rows[1:]]))]
     out = _head(heads)
     for row, holms in zip(rows, corrected, strict=True):
         scale, digits = (1.0, 1) if row.measure == "names" else (100.0, 0)
         text = row.difference.text(scale=scale, digits=digits, sign=True)
         what = (f"{row.a} less {row.b}", f"{row.measure}, {row.kind}", row.difference.n)
-        out.append(_row(row.question, *what, text, f"{row.p:.3f}", holms))
+        out.append(_row(row.question, *what, text, f"{row.p:.4f}", holms))
     return out
 
 
