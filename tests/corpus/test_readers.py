@@ -141,6 +141,24 @@ A [http://example.org site] &amp;amp; more, 5&amp;nbsp;km.
 """
 
 
+def test_what_the_parser_takes_for_text_in_broken_wikitext_is_dropped_as_well(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("mwparserfromhell", reason="needs the mediawiki extra")
+    text = (
+        "One ''two\n'''three<ref name=\"a\">[[Rome]] {{cite}}</ref> four'' [[Paris|five]].\n\n"
+        "{| class=wikitable {{x\n|-\n| [[Rome|cell]] || b\n\nSix | seven [[Oslo]]."
+    )
+    escaped = text.replace("<", "&lt;").replace(">", "&gt;")
+    page = f"<page><title>A</title><ns>0</ns><revision><text>{escaped}</text></revision></page>"
+    path = tmp_path / "w.xml"
+    path.write_text(f"<mediawiki>{page}</mediawiki>")
+    (made,) = documents("mediawiki", path)
+    assert not any(mark in made.text for mark in ("<ref", "cite", "class=", "cell", "||"))
+    assert "Six | seven Oslo." in made.text
+    assert anchors(made) == [("Paris", "five"), ("Oslo", "Oslo")]
+
+
 @pytest.mark.parametrize("ending", ["", ".bz2", ".gz"])
 def test_mediawiki_keeps_prose_and_its_links(tmp_path: Path, ending: str) -> None:
     pytest.importorskip("mwparserfromhell", reason="needs the mediawiki extra")

@@ -46,6 +46,10 @@ _NOT_ARTICLES = frozenset(_OTHER_NAMESPACES.split())
 _SPACES = re.compile(r"[^\S\n]+")
 _AROUND_LINE_END = re.compile(r" ?\n ?")
 _EMPTY_BRACKETS = re.compile(r" ?\([\s,;:]*\)")  # a template stood there
+_LEFT_OVER = re.compile(
+    r"<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref>|^[ \t]*(?:\{\||\|)[^\n]*$", re.DOTALL | re.MULTILINE
+)
+"""References and rows of tables that are text to the parser, as something round them is broken."""
 _BLANK_LINES = re.compile(r"\n{3,}")
 _LINK = re.compile("\x01(\\d+)\x02|\x03")
 _BROKEN = "\ufdd0"
@@ -156,7 +160,7 @@ def _wikitext_library() -> Any:
 def plain(code: Any) -> tuple[str, list[Link]]:
     """Text and links of parsed wikitext (`mwparserfromhell.wikicode.Wikicode`)."""
     targets: list[str] = []
-    marked = "".join(_drop_references(code, targets))
+    marked = _LEFT_OVER.sub("", "".join(_drop_references(code, targets)))
     marked = _AROUND_LINE_END.sub("\n", _SPACES.sub(" ", _EMPTY_BRACKETS.sub("", marked)))
     marked = _BLANK_LINES.sub("\n\n", marked).strip()
     parts: list[str] = []
