@@ -98,6 +98,24 @@ def test_one_response_gives_its_outcome_and_carries_its_score() -> None:
     assert sample.metadata["rm_type"] == "x"
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        "<|im_end|>",
+        "<|endoftext|>",
+        "<|im_end|>\n",
+        "\n<\uff5cend\u2581of\u2581sentence\uff5c>",
+        "</s>",
+    ],
+)
+def test_the_token_that_ends_a_response_is_no_part_of_the_answer(end: str) -> None:
+    sample = Sample(0, f"<think>x</think>Chad.\nanswer: Rome{end}", "Rome")
+    assert asyncio.run(slime.custom_rm(args(), sample)) == 1.0
+    empty = Sample(0, f"<think>Rome</think>{end}", "Rome")
+    assert asyncio.run(slime.custom_rm(args(), empty)) == 0.0
+    assert empty.metadata[slime.KEY]["problem"] == "ill_formed"
+
+
 def test_a_list_of_samples_gives_a_list() -> None:
     pair = [Sample(0, "answer: Rome", "Rome"), Sample(0, "answer: Oslo", "Rome")]
     assert asyncio.run(slime.custom_rm(args(thinks=False), pair)) == [1.0, 0.0]

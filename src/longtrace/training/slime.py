@@ -17,6 +17,7 @@ Source: THUDM/slime v0.3.1, `docs` of its customisation paths and the call sites
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ from longtrace.training.engines import RewardOptions, options, score, shape_grou
 KEY = "longtrace"
 """Key of a sample's metadata under which its score travels."""
 _PREFIX = "longtrace_"
+_END = re.compile(r"(?:<\|[^<>|\s]{1,40}\|>|<\uff5c[^<>\uff5c\s]{1,40}\uff5c>|</s>)\Z")
+"""A token that ends a response, of Qwen, DeepSeek or Llama: slime keeps it in the text."""
+_END_CHARS, _MOST_ENDS = 50, 4
 
 
 async def custom_rm(args: Any, sample: Any, **kwargs: Any) -> Any:
@@ -42,7 +46,7 @@ async def custom_rm(args: Any, sample: Any, **kwargs: Any) -> Any:
     if status in ("completed", "truncated"):
         row = {**_metadata(sample), "answer": sample.label}
         cut = status == "truncated"
-        judged = await score(sample.response, row, reward_options(args), truncated=cut)
+        judged = await score(_unended(sample.response), row, reward_options(args), truncated=cut)
     else:
         judged = Score(outcome=None, rubric=0.0, problem=f"generation {status}")
     sample.metadata = {**_metadata(sample), KEY: judged.model_dump(mode="json")}
@@ -125,6 +129,17 @@ def _tokens(state: Any, sample: Any) -> int:
     if isinstance(prompt, str):
         return len(state.tokenizer.encode(prompt, add_special_tokens=False))
     return len(state.tokenizer.apply_chat_template(prompt, add_generation_prompt=True))
+
+
+def _unended(text: str) -> str:
+    """`text` without the tokens that end it, as the other trainers decode a response."""
+    for _ in range(_MOST_ENDS):
+        text = text.rstrip()
+        found = _END.search(text, max(0, len(text) - _END_CHARS))
+        if found is None:
+            break
+        text = text[: found.start()]
+    return text
 
 
 def _metadata(sample: Any) -> Mapping[str, Any]:
