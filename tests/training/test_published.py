@@ -48,6 +48,7 @@ def test_rows_with_the_same_prompt_and_answer_have_the_same_id(tmp_path: Path) -
         ({"label": "Rome"}, "input_messages"),
         (row(input_messages=[]), "input_messages"),
         (row(metadata={}), "extra_reward_info"),
+        (row(label=" "), "label: empty"),
         (row(input_messages=[{"role": "user"}]), "content"),
         (
             row(metadata={"extra_reward_info": {"question": "?", "rubrics": ["!!"]}}),

@@ -18,7 +18,7 @@ from longtrace.errors import InputError, RowError
 from longtrace.records import Entity, Example, Message, content_id
 from longtrace.text import normalise_name
 
-_REMEDY = "expected a row of the published dataset; see docs/training.md"
+_REMEDY = "expected a row of the published dataset; see docs/engines.md"
 
 
 class _Info(BaseModel):
@@ -43,7 +43,8 @@ def read_published(path: Path) -> Iterator[Example]:
 
     Raises:
         InputError: the file is missing.
-        RowError: a line is not such a row, or none of its entities can be matched; names the line.
+        RowError: a line is not such a row, its label is empty, or none of its entities can be
+            matched; names the line.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the JSONL file of the published dataset")
@@ -69,6 +70,8 @@ def _example(path: Path, number: int, line: bytes) -> Example:
     info = row.metadata.extra_reward_info
     names = dict.fromkeys(str(name) for name in info.rubrics)
     entities = tuple(Entity(name=name) for name in names if normalise_name(name))
+    if not str(row.label).strip():
+        raise RowError(path, number, "label: empty, so no answer can be right", _REMEDY)
     if names and not entities:
         raise RowError(path, number, "no rubric entity that any text could name", _REMEDY)
     return Example(
