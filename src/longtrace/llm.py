@@ -89,6 +89,11 @@ class Endpoint(Config):
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """Further keys of the request body, such as chat_template_kwargs."""
 
+    @property
+    def priced(self) -> bool:
+        """Whether a cost can be told."""
+        return self.prompt_price > 0 or self.completion_price > 0
+
     def identity(self) -> dict[str, Any]:
         """What replies depend on; limits, prices and waits do not belong to it."""
         keys = {"base_url", "model", "rung", "extra_body"}
@@ -118,6 +123,8 @@ class LLM:
     def __init__(self, endpoint: Endpoint, cache: Path | None = None) -> None:
         if not endpoint.base_url or not endpoint.model:
             raise InputError("no model to ask: give the endpoint's base URL and the model's name")
+        if endpoint.budget_cost is not None and not endpoint.priced:
+            raise InputError("--budget-cost needs --prompt-price or --completion-price; give them")
         self.endpoint = endpoint
         self._counts = Counter[str]()
         self._cache = Cache(cache)

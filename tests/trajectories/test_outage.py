@@ -64,3 +64,17 @@ def test_what_is_under_way_when_the_budget_ends_is_not_asked_again(asked: Path) 
         assert 4 < len(model.requests) < 48
         assert main(arguments(model, asked, *more)) == 0
         assert len(model.requests) == 48, "24 attempts of two requests, each asked once"
+
+
+def test_a_cost_without_prices_is_no_cap_and_no_estimate(
+    asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Model(lambda _: call("answer", text="x")) as model:
+        argv = arguments(model, asked, "--rung", "tools", "--budget-cost", "5")
+        assert main([*argv, "--dry-run"]) == 0
+        assert "cost unknown without prices" in capsys.readouterr().out
+        assert main(argv) == 2
+        assert not model.requests
+        assert "--budget-cost needs --prompt-price" in capsys.readouterr().err
+        assert main([*argv, "--prompt-price", "1"]) == 0
+        assert len(model.requests) == 4

@@ -133,7 +133,8 @@ def estimate(config: Config, corpus: Corpus, questions: Sequence[Question], made
     }
     text = [
         f"{left:,} attempts are left: about {facts['calls']:,} calls, {prompt:,} prompt and "
-        f"{completion:,} completion tokens, cost {cost:.2f}",
+        f"{completion:,} completion tokens, "
+        + (f"cost {cost:.2f}" if config.priced else "cost unknown without prices"),
         f"estimated from {base}",
     ]
     return Estimate(facts, text)
