@@ -111,6 +111,15 @@ class Spent(Record):
     """Requests given up."""
     usage: Usage = Usage()
 
+    @property
+    def text(self) -> str:
+        """All of it in words."""
+        cost = f", cost {self.usage.cost:.4f}" if self.usage.cost else ""
+        return (
+            f"{self.requests} requests, {self.cached} from the cache, {self.failed} failed, "
+            f"{self.usage.prompt_tokens} + {self.usage.completion_tokens} tokens{cost}"
+        )
+
 
 class LLM:
     """A client for one endpoint. Use as an asynchronous context manager on one event loop.

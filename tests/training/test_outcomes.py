@@ -77,6 +77,9 @@ def test_the_verb_trains_and_measures_with_a_judge(dataset_run: Path, llama: Pat
         assert model.requests
     stage = read_json(dataset_run / "training" / "stage.json")
     assert stage["config"]["judge"]["model"] == endpoint.model
+    done = read_json(dataset_run / "training" / "meta.json")["judge"]
+    assert done["requests"] == len(model.requests)
+    assert done["usage"]["prompt_tokens"] == 100 * len(model.requests)
     answers = list(read_records(dataset_run / "training" / "after.jsonl", Answered))
     assert answers
     assert (dataset_run / "cache" / "judge.sqlite").is_file()

@@ -169,13 +169,7 @@ def _judging(table: Table, found: Rejudged) -> None:
     deciders = ", ".join(f"{name} {count}" for name, count in found.deciders.most_common())
     table.add_row("decided by", deciders)
     table.add_row("changed", f"{found.changed} outcomes are not the stored ones")
-    spent = found.spent
-    cost = f", cost {spent.usage.cost:.4f}" if spent.usage.cost else ""
-    table.add_row(
-        "judge",
-        f"{spent.requests} requests, {spent.cached} from the cache, {spent.failed} failed, "
-        f"{spent.usage.prompt_tokens} + {spent.usage.completion_tokens} tokens{cost}",
-    )
+    table.add_row("judge", found.spent.text)
 
 
 def moves_table(rows: Sequence[Move]) -> Table:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from longtrace.errors import InputError
-from longtrace.llm import LLM, Endpoint
+from longtrace.llm import LLM, Endpoint, Spent
 from longtrace.records import Verdict
 from longtrace.rewards.answer import exact
 from longtrace.rewards.judge import Judge
@@ -42,13 +42,19 @@ def by_exact_rule(batch: Sequence[Asked]) -> list[Verdict]:
 
 
 @contextmanager
-def outcomes(kind: Kind, endpoint: Endpoint, cache: Path) -> Iterator[Outcomes]:
+def outcomes(
+    kind: Kind,
+    endpoint: Endpoint,
+    cache: Path,
+    report: Callable[[Spent], None] | None = None,
+) -> Iterator[Outcomes]:
     """How to tell right from wrong while the context is open.
 
     Args:
         kind: `exact`, `two_way_substring`, `judge` or `exact_then_judge`.
         endpoint: the judge's, for the last two.
         cache: SQLite file of the judge's replies, so that no question is paid twice.
+        report: told what the judge has used, when the context is left; not called without a judge.
 
     Raises:
         InputError: a judge is needed and none is configured.
@@ -83,4 +89,6 @@ def outcomes(kind: Kind, endpoint: Endpoint, cache: Path) -> Iterator[Outcomes]:
             yield lambda batch: runner.run(tell(batch))
         finally:
             if llm is not None:
+                if report is not None:
+                    report(llm.spent)
                 runner.run(llm.__aexit__(None, None, None))

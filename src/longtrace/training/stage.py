@@ -20,6 +20,7 @@ from rich.table import Table
 from longtrace.config import Options, Result
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import InputError, RunFolderError, command
+from longtrace.llm import Spent
 from longtrace.parallel import progress
 from longtrace.records import Example, Record
 from longtrace.statistics import Interval
@@ -126,7 +127,8 @@ def _work(stage: Stage, config: Config, options: Options) -> None:
     if options.limit:
         train = train.select(range(min(options.limit, len(train))))
     cache = options.run / "cache" / "judge.sqlite"
-    with outcomes(config.told_by, config.judge, cache) as tell:
+    used: list[Spent] = []
+    with outcomes(config.told_by, config.judge, cache, used.append) as tell:
         if not (folder / "before.jsonl").is_file():
             _write_answers(folder / "before.jsonl", config, start, test, tell)
         if not (folder / "model").is_dir():
@@ -142,6 +144,7 @@ def _work(stage: Stage, config: Config, options: Options) -> None:
         steps=config.steps,
         evaluation=[_plain(c) for c in changes],
         warmup=read_json(warmup) if warmup.is_file() else None,
+        **({"judge": used[0].model_dump(mode="json")} if used else {}),
     )
 
 
@@ -246,6 +249,8 @@ def _result(config: Config, run_folder: Path, folder: Path) -> Result:
     curve = trl.metrics(folder)
     text.append(_curve_line(curve))
     text.append(_table(changes))
+    if "judge" in done:
+        text.append(f"judge: {Spent.model_validate(done['judge']).text}")
     text.append(_meaning(config))
     return Result(
         json={"steps": len(curve), "changes": [_plain(c) for c in changes]},
