@@ -10,12 +10,13 @@ import argparse
 import sqlite3
 import tempfile
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import orjson
 import tantivy
 import zstandard
-from measure import command, table, timed
+from measure import Usage, command, table, timed
 
 from longtrace.corpus.readers.base import open_bytes
 
@@ -67,15 +68,16 @@ def main() -> None:
             made += 1
             return Path(folder, str(made))
 
-        bare = [
-            timed(lambda: parse(options.source), repeats=options.repeats),
-            timed(lambda: store(rows, fresh()), repeats=options.repeats),
-            timed(lambda: index(rows, fresh()), repeats=options.repeats),
-        ]
-        used = sorted(
-            command(["corpus", "--reader", "jsonl", "--path", options.source, "--run", fresh()])
-            for _ in range(options.repeats)
-        )[options.repeats // 2]
+        argv = ["corpus", "--reader", "jsonl", "--path", options.source]
+        times: list[list[tuple[float, float]]] = [[], [], []]
+        runs = []
+        for _ in range(options.repeats):  # in turn, so that all meet the same load
+            times[0].append(timed(lambda: parse(options.source), repeats=1))
+            times[1].append(timed(lambda: store(rows, fresh()), repeats=1))
+            times[2].append(timed(lambda: index(rows, fresh()), repeats=1))
+            runs.append(command([*argv, "--run", fresh()]))
+    bare = [[median(column) for column in zip(*part, strict=True)] for part in times]
+    used = Usage(*map(median, zip(*runs, strict=True)))
     wall, cpu = (sum(part[i] for part in bare) for i in (0, 1))
     parts = ", ".join(f"{part[1]:.1f}" for part in bare)
     table(

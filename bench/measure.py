@@ -42,7 +42,7 @@ def timed(work: Callable[[], object], *, repeats: int = 3) -> tuple[float, float
 
 def command(arguments: Sequence[str | Path]) -> Usage:
     """Run `longtrace` with `arguments` and watch its processes."""
-    before = _children_cpu_s()
+    before = children_cpu_s()
     began = time.perf_counter()
     line = [sys.executable, "-m", "longtrace.cli", *map(str, arguments)]
     child = subprocess.Popen(line, stdout=subprocess.DEVNULL)
@@ -52,10 +52,11 @@ def command(arguments: Sequence[str | Path]) -> Usage:
         time.sleep(_POLL_S)
     if child.returncode:
         raise SystemExit(f"{' '.join(line)}: exit code {child.returncode}")
-    return Usage(time.perf_counter() - began, _children_cpu_s() - before, peak)
+    return Usage(time.perf_counter() - began, children_cpu_s() - before, peak)
 
 
-def _children_cpu_s() -> float:
+def children_cpu_s() -> float:
+    """CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
