@@ -299,3 +299,30 @@ def test_a_folder_that_cannot_be_listed_is_counted(
     assert isinstance(document, Document)
     assert isinstance(shut, Rejected)
     assert (shut.reason, shut.detail) == ("unreadable folder", "Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "title", "text"),
+    [
+        ("a.html", "<p>text</p>" + "<!--" * 60_000, "a", "text"),
+        ("b.html", "<p>text</p>" + "<a " * 60_000, "b", "text"),
+        ("c.html", "<p>text</p>" + "<?" * 60_000, "c", "text"),
+        ("d.html", "<p>2 < 3", "d", "2 < 3"),
+        ("e.html", "<!-- a --><p>x</p><!-- b -->", "e", "x"),
+        (
+            "f.md",
+            "---\na: &a [x, x]\n"
+            + "".join(f"a{n}: &a{n} [*a{n - 1 or ''}, *a{n - 1 or ''}]\n" for n in range(1, 60))
+            + "title: *a59\n---\ntext\n",
+            "f",
+            "text",
+        ),
+    ],
+)
+def test_a_file_made_to_keep_a_parser_busy_is_read_at_once(
+    tmp_path: Path, name: str, content: str, title: str, text: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    (made,) = read(READERS["folder"], tmp_path)
+    assert isinstance(made, Document)
+    assert (made.title, made.text) == (title, text)

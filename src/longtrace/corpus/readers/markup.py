@@ -23,6 +23,7 @@ footer form h1 h2 h3 h4 h5 h6 header hr html legend li main ol p pre section sum
 tfoot thead tr ul
 """
 _BLOCKS = frozenset(_BLOCK.split())
+_OPEN_TAG = re.compile(r"<[a-zA-Z/!?][^>]*\Z")
 _PERMALINK = "\N{PILCROW SIGN}"
 _LINES = frozenset({"li", "tr", "dt", "dd", "thead", "tbody", "tfoot"})
 _HEADINGS = {f"h{n}": f"{'#' * max(2, n)} " for n in range(1, 7)}
@@ -45,6 +46,8 @@ def markdown_page(source: str) -> Page:
     renderer = MarkdownIt("commonmark").enable("table")
     page = html_page(str(renderer.render(body)))
     title = front.get("title")
+    if isinstance(title, dict | list | set | tuple):  # and a few lines can nest them without end
+        title = None
     aliases = front.get("aliases") or ()
     names = aliases if isinstance(aliases, list) else [aliases]
     return Page(
@@ -70,9 +73,17 @@ def _front_matter(source: str) -> tuple[dict[str, Any], str]:
 def html_page(source: str) -> Page:
     """An HTML page: its first heading is the title, else its `title` element."""
     parser = _Text()
-    parser.feed(source)
+    parser.feed(_closed(source))
     parser.close()
     return parser.page()
+
+
+def _closed(source: str) -> str:
+    """`source` with its last comment and tag closed: the parser is slow over what is left open."""
+    if source.rfind("<!--") > source.rfind("-->"):
+        source += "-->"
+    rest = source[max(0, source.rfind("<")) :]
+    return f"{source}>" if _OPEN_TAG.match(rest) else source
 
 
 class _Text(HTMLParser):

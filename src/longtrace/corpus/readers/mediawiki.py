@@ -47,7 +47,8 @@ _SPACES = re.compile(r"[^\S\n]+")
 _AROUND_LINE_END = re.compile(r" ?\n ?")
 _EMPTY_BRACKETS = re.compile(r" ?\([\s,;:]*\)")  # a template stood there
 _LEFT_OVER = re.compile(
-    r"<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref>|^[ \t]*(?:\{\||\|)[^\n]*$", re.DOTALL | re.MULTILINE
+    r"<ref\b[^<>]*/>|<ref\b[^<>]*>(?:(?!<ref\b).)*?</ref>|^[ \t]*(?:\{\||\|)[^\n]*$",
+    re.DOTALL | re.MULTILINE,
 )
 """References and rows of tables that are text to the parser, as something round them is broken."""
 _BLANK_LINES = re.compile(r"\n{3,}")
