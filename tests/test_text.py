@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,3 +149,16 @@ def test_a_name_of_two_or_three_capitals_must_be_met_in_capitals(
     name: str, text: str, found: bool
 ) -> None:
     assert names(text, name) is found
+
+
+@given(st.text("ab\n \t\x0b", max_size=30))
+def test_paragraphs_are_what_no_blank_line_parts(text: str) -> None:
+    found = [text[a:b].strip() for a, b in paragraphs(text)]
+    parts = (part.strip() for part in re.split(r"\n\s*\n", text))
+    assert found == [part for part in parts if part]
+
+
+def test_white_space_without_end_takes_no_time() -> None:
+    blank = "\n \n" * 100_000
+    assert [(a, b) for a, b in paragraphs(f"one{blank}two")] == [(0, 3), (300_001, 300_006)]
+    assert surface(f"Mercury{blank}(planet)") == "Mercury"

@@ -68,7 +68,8 @@ _BYTES = bytes(
 _ACRONYM = re.compile(r"[A-Z]\.?[A-Z]\.?(?:[A-Z]\.?)?")
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(\[]?[A-Z0-9])|\n\s*\n")
-_PARENTHESIS = re.compile(r"\s*\([^()]*\)\s*$")
+_PARENTHESIS = re.compile(r"\([^()]*\)$")
+_BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 def fold(text: str) -> str:
@@ -193,7 +194,7 @@ def capitals(name: str, text: str) -> bool:
 
 def surface(title: str) -> str:
     """The name a title stands for: `Mercury (planet)` -> `Mercury`, `Aye-aye_(animal)` too."""
-    return _PARENTHESIS.sub("", title.replace("_", " ")).strip() or title
+    return _PARENTHESIS.sub("", title.replace("_", " ").rstrip()).strip() or title
 
 
 def words(text: str) -> list[str]:
@@ -208,6 +209,10 @@ def sentences(text: str) -> list[str]:
 
 def paragraphs(text: str) -> Iterator[tuple[int, int]]:
     """(start, end) of every paragraph of `text`, blank lines excluded."""
-    for match in re.finditer(r"(?:(?!\n\s*\n).)+", text, re.DOTALL):
-        if match.group().strip():
-            yield match.start(), match.end()
+    start = 0
+    for gap in _BLANK_LINES.finditer(text):  # in time linear in the text, whatever its white space
+        if text[start : gap.start()].strip():
+            yield start, gap.start()
+        start = text.rfind("\n", gap.start(), gap.end() - 1) + 1
+    if text[start:].strip():
+        yield start, len(text)
