@@ -157,7 +157,14 @@ def test_a_refusal_is_not_retried(status: int) -> None:
 
 def test_an_exhausted_quota_is_not_retried() -> None:
     body = '{"error": {"message": "quota", "code": "insufficient_quota"}}'
-    with Model(lambda _: Raw(429, body)) as model, pytest.raises(LLMError, match="quota"):
+    with Model(lambda _: Raw(429, body)) as model, pytest.raises(LLMError, match="quota; top up"):
+        ask(model.endpoint(), hello)
+    assert len(model.requests) == 1
+
+
+def test_a_rest_of_an_hour_is_left_to_the_user() -> None:
+    busy = failure(429, "slow down", retry_after="3600")
+    with Model(lambda _: busy) as model, pytest.raises(LLMError, match="3600 s of rest"):
         ask(model.endpoint(), hello)
     assert len(model.requests) == 1
 

@@ -286,6 +286,11 @@ class LLM:
             return f"{where}: {what}; put a valid key in ${self.endpoint.api_key_env}"
         if status is not None and status not in _RETRIED:
             return f"{where}: {what}; the request was refused, check model and options"
+        if isinstance(error, HttpError) and error.code == "insufficient_quota":
+            return f"{where}: {what}; top up the account and run the same command again"
+        if isinstance(error, HttpError) and _retry_after(error.retry_after) > _MAX_WAIT_S:
+            wait = _retry_after(error.retry_after)
+            return f"{where}: {what}; it asks for {wait:.0f} s of rest, run the same command then"
         return f"{where}: {what}; gave up after {attempts} attempts, run the same command again"
 
     async def _ladder(self) -> Rung:
