@@ -31,11 +31,12 @@ from longtrace.llm import LLM, in_order
 from longtrace.records import Question
 from longtrace.trajectories.config import Config
 from longtrace.trajectories.model_agent import ModelRunner
+from longtrace.trajectories.stage import HELD
 
 DELAY_S = 0.25
 CONCURRENT = 500
 ATTEMPTS = 1500
-ATTEMPTS_A_SLOT = 8
+ATTEMPTS_A_SLOT = 32
 """So that starting and ending the run weigh little, however many slots there are."""
 DOCUMENTS = 2000
 TARGET = 0.9
@@ -43,7 +44,7 @@ TARGET = 0.9
 
 def main() -> None:
     """Measure and print: endpoints of growing speed, up to one that the client cannot fill."""
-    slots = [int(word) for word in sys.argv[1:]] or [32, 64, 500]
+    slots = [int(word) for word in sys.argv[1:]] or [64, 256, 500]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         corpus = _corpus(Path(folder))
@@ -95,7 +96,7 @@ async def _attempts(
             await runner.attempt((question, 0))
 
         wall, cpu = time.perf_counter(), time.process_time()
-        async for _ in in_order(one, range(attempts), ahead=CONCURRENT):
+        async for _ in in_order(one, range(attempts), ahead=CONCURRENT, held=HELD * CONCURRENT):
             pass
         spent = (time.perf_counter() - wall, time.process_time() - cpu)
         return llm.spent.requests, *spent

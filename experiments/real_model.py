@@ -16,11 +16,14 @@ from pathlib import Path
 from random import Random
 from statistics import fmean, median
 
+import numpy as np
+
 from longtrace.corpus.corpus import Corpus
 from longtrace.questions.similar import shingles
 from longtrace.records import Answer, Open, Question, Search, Trajectory
-from longtrace.statistics import wilson
+from longtrace.statistics import Interval, mean_ci, paired_ci, wilson
 from longtrace.store import read_records
+from longtrace.text import names as stands_in
 
 SHOWN = 3
 
@@ -36,9 +39,8 @@ def main() -> None:
     if (folder / "trajectories" / "data.jsonl").is_file():
         rows = list(read_records(folder / "trajectories" / "data.jsonl", Trajectory))
     if rows:
-        lines += ["", *about_attempts(rows)]
-    if rows:
         asked = {question.id: question for question in questions}
+        lines += ["", *about_attempts(rows, asked), "", *about_steps(rows, asked)]
         lines += ["", *about_overlap(rows, asked, Corpus.open(folder / "corpus"))]
         lines += ["", *examples(rows, asked)]
     sys.stdout.write("\n".join(lines) + "\n")
@@ -77,24 +79,60 @@ def _copied(question: Question) -> float:
     return fmean(found)
 
 
-def about_attempts(rows: Sequence[Trajectory]) -> Iterator[str]:
-    """Success with its interval, ends, steps, tokens."""
+def about_attempts(rows: Sequence[Trajectory], questions: dict[str, Question]) -> Iterator[str]:
+    """Success with its interval, by who wrote the question; ends, steps, tokens."""
+    yield "| questions by | right [95 % interval] | searches | opened | cited | tokens, median |"
+    yield "|---|---|---|---|---|---|"
+    by_model = [row for row in rows if questions[row.question_id].writer.startswith("llm:")]
+    by_rules = [row for row in rows if row not in by_model]
+    for name, group in (("both", rows), ("the model", by_model), ("rules", by_rules)):
+        if group:
+            yield _attempts(name, group)
+    ends = Counter(row.stop for row in rows)
+    prompt = sum(row.usage.prompt_tokens for row in rows)
+    completion = sum(row.usage.completion_tokens for row in rows)
+    yield ""
+    yield (
+        "Ends: " + ", ".join(f"{stop} {n}" for stop, n in ends.most_common()) + ". "
+        f"Tokens in all: {prompt:,} in prompts, {completion:,} in replies."
+    )
+
+
+def _attempts(name: str, rows: Sequence[Trajectory]) -> str:
     judged = [row for row in rows if row.correct is not None]
     right = sum(row.correct is True for row in judged)
     interval = wilson(right, len(judged))
     share = f"{interval.text(scale=100, digits=0)} %" if interval else "none judged"
-    yield "| attempts | right [95 % interval] | searches | opened | cited | tokens, median |"
-    yield "|---|---|---|---|---|---|"
     tokens = median(row.usage.prompt_tokens + row.usage.completion_tokens for row in rows)
     means = (
         fmean(len(get) for get in (getattr(row, name) for row in rows))
         for name in ("searches", "opened", "cited")
     )
     shown = " | ".join(f"{mean:.1f}" for mean in means)
-    yield f"| {len(rows)} | {right} of {len(judged)}: {share} | {shown} | {tokens:,.0f} |"
-    ends = Counter(row.stop for row in rows)
-    yield ""
-    yield "Ends: " + ", ".join(f"{stop} {n}" for stop, n in ends.most_common()) + "."
+    return f"| {name} | {right} of {len(judged)}: {share} | {shown} | {tokens:,.0f} |"
+
+
+def about_steps(rows: Sequence[Trajectory], questions: dict[str, Question]) -> Iterator[str]:
+    """How far along the walk attempts came, and whether the model reads what is listed first."""
+    steps = Counter[str]()
+    places: list[int] = []
+    for row in rows:
+        gold = [hop.doc for hop in questions[row.question_id].hops]
+        steps["its first document was listed"] += gold[0] in row.listed
+        steps["it was opened"] += gold[0] in row.opened
+        steps["the last one was listed"] += gold[-1] in row.listed
+        steps["the last one was opened"] += gold[-1] in row.opened
+        steps["both were opened"] += {*gold} <= {*row.opened}
+        last: Search | None = None
+        for step in row.steps:
+            if isinstance(step, Search):
+                last = step
+            elif isinstance(step, Open) and last and step.doc in last.results:
+                places.append(last.results.index(step.doc) + 1)
+    yield f"Of {len(rows)} attempts: " + "; ".join(f"{k} in {n}" for k, n in steps.items()) + "."
+    counted = Counter(places)
+    shown = ", ".join(f"{place}: {counted[place]}" for place in sorted(counted))
+    yield f"Places in the list of what was opened: {shown}."
 
 
 def about_overlap(
@@ -103,24 +141,64 @@ def about_overlap(
     """Share of documents that name a gold entity, over all attempts, solved or not.
 
     The table of `longtrace contexts` rests on solved questions, which are few for a weak model.
+    A search for the name of a gold document lists documents that hold it; so everything is counted
+    once more over the searches before the first such one.
     """
-    kinds: dict[str, list[bool]] = {"random": [], "listed, not opened": [], "opened": []}
-    rng = Random(0)
-    for row in rows:
-        gold = {corpus.id(hop.doc) for hop in questions[row.question_id].hops}
-        opened = {corpus.id(key) for key in row.opened} - gold
-        listed = {corpus.id(key) for key in row.listed} - gold - opened
-        drawn = set(rng.sample(range(len(corpus)), 10)) - gold
-        for kind, docs in zip(kinds, (drawn, listed, opened), strict=True):
-            kinds[kind] += [
-                bool(gold & {*corpus.mentions.of(doc).tolist()}) for doc in sorted(docs)
-            ]
-    yield "| documents that are not gold | naming a gold entity | share [95 % interval] |"
-    yield "|---|---|---|"
-    for kind, found in kinds.items():
-        interval = wilson(sum(found), len(found))
-        share = f"{interval.text(scale=100, digits=1)} %" if interval else "none"
-        yield f"| {kind} | {sum(found)} of {len(found)} | {share} |"
+    rng, draw = Random(0), np.random.default_rng(0)
+    for early in (False, True):
+        shares: dict[str, list[float | None]] = {}
+        counts: dict[str, list[bool]] = {}
+        for row in rows:
+            for kind, hits in _hits(row, questions[row.question_id], corpus, rng, early).items():
+                shares.setdefault(kind, []).append(fmean(hits) if hits else None)
+                counts.setdefault(kind, []).extend(hits)
+        title = "before a gold name was searched for" if early else "documents that are not gold"
+        yield f"| {title} | naming a gold entity | share [95 % interval] | attempts |"
+        yield "|---|---|---|---|"
+        for kind, column in shares.items():
+            found, n = sum(counts[kind]), len(counts[kind])
+            yield f"| {kind} | {found} of {n} | {_percent(mean_ci(column, rng=draw))} |"
+        yield ""
+        for a, b in (("listed, not opened", "random"), ("opened", "listed, not opened")):
+            told = paired_ci(shares[a], shares[b], rng=draw)
+            if told:
+                value = told.text(scale=100, digits=1, sign=True)
+                verdict = f", {told.verdict}" if told.verdict else ""
+                yield f"{a} - {b}, paired: {value} points over {told.n} attempts{verdict}."
+        yield ""
+
+
+def _percent(interval: Interval | None) -> str:
+    if interval is None:
+        return "none | 0"
+    return f"{interval.text(scale=100, digits=1)} % | {interval.n}"
+
+
+def _hits(
+    row: Trajectory, question: Question, corpus: Corpus, rng: Random, early: bool
+) -> dict[str, list[bool]]:
+    """Kind of document -> for each, whether it names a gold entity."""
+    gold = {corpus.id(hop.doc) for hop in question.hops}
+    names = [hop.entity for hop in question.hops]
+    steps = row.steps
+    if early:
+        led = (
+            number
+            for number, step in enumerate(steps)
+            if isinstance(step, Search) and any(stands_in(step.query, name) for name in names)
+        )
+        steps = steps[: next(led, len(steps))]
+    opened = {corpus.id(step.doc) for step in steps if isinstance(step, Open)} - gold
+    shown = (step.results for step in steps if isinstance(step, Search))
+    listed = {corpus.id(key) for results in shown for key in results} - gold - opened
+    drawn = set(rng.sample(range(len(corpus)), 10)) - gold
+    kinds = {"random": drawn, "listed, not opened": listed, "opened": opened}
+    if not early:
+        kinds["cited"] = {corpus.id(key) for key in row.cited} - gold
+    return {
+        kind: [bool(gold & {*corpus.mentions.of(doc).tolist()}) for doc in sorted(docs)]
+        for kind, docs in kinds.items()
+    }
 
 
 def examples(rows: Sequence[Trajectory], questions: dict[str, Question]) -> Iterator[str]:

@@ -332,6 +332,50 @@ def test_hundreds_of_calls_run_at_once_and_come_back_in_order() -> None:
     assert 100 < model.most_at_once <= 200
 
 
+def test_a_slow_call_does_not_keep_others_from_being_begun() -> None:
+    async def run() -> tuple[list[int], int]:
+        running, most = set[int](), 0
+        late = asyncio.Event()
+
+        async def one(n: int) -> int:
+            nonlocal most
+            running.add(n)
+            most = max(most, len(running))
+            if n == 40:
+                late.set()
+            if n == 0:
+                await late.wait()
+            await asyncio.sleep(0)
+            running.discard(n)
+            return n
+
+        async with asyncio.timeout(10):
+            return [n async for n in in_order(one, range(60), ahead=4, held=50)], most
+
+    assert asyncio.run(run()) == (list(range(60)), 4)
+
+
+def test_when_the_budget_is_used_up_those_under_way_end_and_no_other_is_begun() -> None:
+    begun, ended = set[int](), set[int]()
+
+    async def run() -> None:
+        async def one(n: int) -> int:
+            begun.add(n)
+            if n == 1:
+                raise BudgetError("used up")
+            await asyncio.sleep(0.1)
+            ended.add(n)
+            return n
+
+        async for _ in in_order(one, range(100), ahead=4, held=50):
+            pass
+
+    with pytest.raises(BudgetError):
+        asyncio.run(run())
+    assert begun - ended == {1}
+    assert len(begun) <= 8
+
+
 def test_garbage_is_collected_as_before_when_the_calls_are_done_or_one_has_failed() -> None:
     usual = gc.get_threshold()
     during = set[tuple[int, int, int]]()

@@ -329,30 +329,50 @@ class LLM:
 
 
 async def in_order(
-    function: Callable[[ItemT], Awaitable[OutT]], items: Iterable[ItemT], *, ahead: int
+    function: Callable[[ItemT], Awaitable[OutT]],
+    items: Iterable[ItemT],
+    *,
+    ahead: int,
+    held: int = 0,
 ) -> AsyncGenerator[OutT, None]:
-    """`function` of every item, in the order of the items, up to `ahead` of them under way.
+    """`function` of every item, in the order of the items, many of them under way at once.
 
     When one fails or the caller stops, those under way are cancelled; when the budget is used up
-    they go on until they meet it too, since what was asked is paid and its reply is to be kept.
-    Until then Python looks for cyclic garbage more rarely.
+    they go on until they meet it too, since what was asked is paid and its reply is to be kept, and
+    no other is begun. Until then Python looks for cyclic garbage more rarely.
+
+    Args:
+        function: called once an item.
+        items: taken as they are needed.
+        ahead: most items under way at a time.
+        held: results that may wait for an earlier one while others are begun in their place; with 0
+            a slow item soon leaves nothing under way but itself.
     """
     usual, *older = gc.get_threshold()
     gc.set_threshold(max(usual, _COLLECT_AFTER), *older)
-    waiting = iter(items)
-    under_way = deque(asyncio.ensure_future(function(item)) for item in islice(waiting, ahead))
+    free, over = asyncio.Semaphore(ahead), list[BudgetError]()
+
+    async def begin(item: ItemT) -> OutT:
+        async with free:
+            if over:
+                raise over[0]
+            return await function(item)
+
+    coming = iter(items)
+    begun = deque(asyncio.ensure_future(begin(item)) for item in islice(coming, ahead + held))
     try:
-        while under_way:
-            yield await under_way[0]
-            under_way.popleft()
-            under_way.extend(asyncio.ensure_future(function(i)) for i in islice(waiting, 1))
-    except BudgetError:
-        await asyncio.gather(*under_way, return_exceptions=True)
+        while begun:
+            yield await begun[0]
+            begun.popleft()
+            begun.extend(asyncio.ensure_future(begin(item)) for item in islice(coming, 1))
+    except BudgetError as error:
+        over.append(error)
+        await asyncio.gather(*begun, return_exceptions=True)
         raise
     finally:
-        for task in under_way:
+        for task in begun:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*begun, return_exceptions=True)
         gc.set_threshold(usual, *older)
 
 

@@ -35,6 +35,9 @@ from longtrace.trajectories.tools import Tools
 
 __all__ = ["Config", "run"]
 
+HELD = 3
+"""Times as many attempts as run at once may be done and wait for an earlier, longer one."""
+
 
 class Runner:
     """Makes attempts at questions over one corpus."""
@@ -135,7 +138,8 @@ async def _work_with_model(
                 LLM(config.judge, folder / "cache" / "judge.sqlite")
             )
         runner = ModelRunner(corpus, config, llm, judge)
-        made = in_order(runner.attempt, units[stage.done :], ahead=config.concurrency)
+        at_once = config.concurrency
+        made = in_order(runner.attempt, units[stage.done :], ahead=at_once, held=HELD * at_once)
         with progress("trajectories", len(units)) as advance_to:
             async with aclosing(made):
                 async for trajectory in until_out(made, lambda: runner.problem):
