@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import inspect
 import os
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,11 +121,14 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Help whose first line does not repeat every option."""
+    """Help whose first line names what has no flag, and does not repeat every option."""
 
-    def add_usage(self, usage: str | None, *rest: Any, **more: Any) -> None:
+    def add_usage(
+        self, usage: str | None, actions: Iterable[argparse.Action], *rest: Any, **more: Any
+    ) -> None:
         del usage
-        super().add_usage("%(prog)s [options]", *rest, **more)
+        given = (f"[{action.metavar}] " for action in actions if not action.option_strings)
+        super().add_usage(f"%(prog)s {''.join(given)}[options]", actions, *rest, **more)
 
 
 def _settings(verb: str, config: type[Config]) -> type[BaseSettings]:
@@ -155,7 +159,7 @@ def _settings(verb: str, config: type[Config]) -> type[BaseSettings]:
 
     parts = (config, Options, _Settings)
     made: type[BaseSettings] = type(
-        "Settings", parts, {"__module__": __name__, "__doc__": config.__doc__}
+        "Settings", parts, {"__module__": __name__, "__doc__": inspect.getdoc(config)}
     )
     own = [name for name in config.__annotations__ if name in made.model_fields]
     fields = made.__pydantic_fields__

@@ -29,7 +29,8 @@ class Config(StageConfig):
     """Several budgets, as in 4096,8192,16384, instead of one: a row for each, the longer ones
     holding the shorter ones."""
     tokenizer: str = "corpus"
-    """A tokenizer.json file or a hub name; `corpus` trains one on the corpus, with no download."""
+    """A tokenizer.json file, a folder with one, or a hub name; `corpus` trains one on the corpus,
+    with no download."""
     unit: Kind = "document"
     """What is packed: whole documents, or passages cut where paragraphs end."""
     passage_chars: int = Field(default=PASSAGE_CHARS, ge=500)

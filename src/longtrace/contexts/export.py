@@ -75,7 +75,8 @@ class Config(StageConfig):
     format: Literal["parquet", "jsonl"] = "parquet"
     """File format of `trl` rows; `slime` and `longtracerl` rows are JSONL, `verl` rows Parquet."""
     licence: str = ""
-    """Licence of the documents, for the dataset card; the corpus's own if not given."""
+    """Licence of the documents, for the dataset card; if not given, what is known of the reader's
+    source."""
     seed: int = 0
     """Decides which questions are kept for evaluation."""
 

@@ -42,8 +42,9 @@ class Config(Endpoint):
     from_musique: Path | None = None
     """Questions of a MuSiQue file instead of walks; the corpus must hold its paragraphs."""
     checks: tuple[Check, ...] = ()
-    """What a model must confirm: closed-book (it fails without documents), gold-only (it succeeds
-    with the walk's documents), necessity (it fails when any one of them is missing)."""
+    """What a model must confirm, separated by commas: closed-book (it fails without documents),
+    gold-only (it succeeds with the walk's documents), necessity (it fails when any one of them is
+    missing)."""
     check_chars: int = Field(default=6000, ge=200)
     """Characters of a document that these checks show, around the sentence that is needed."""
     lint: bool = False
@@ -51,7 +52,8 @@ class Config(Endpoint):
     near_duplicates: float | None = Field(default=None, gt=0, le=1)
     """Drop questions that share this part of their word shingles with an earlier one."""
     benchmarks: tuple[Path, ...] = ()
-    """Files of benchmark questions, or signatures of them, that no question may overlap."""
+    """Files of benchmark questions, or signatures of them, separated by commas, that no question
+    may overlap."""
 
     @property
     def asks(self) -> bool:

@@ -37,7 +37,7 @@ from longtrace.rewards.rubric import Match
 
 
 class Config(longtrace.config.Config):
-    """Which variant of the reward to compute, and for which responses."""
+    """Re-score stored responses under any variant of the reward."""
 
     groups: Path | None = None
     """File of groups: one JSON object {"groups": [...]}, or JSONL with one group a line; without

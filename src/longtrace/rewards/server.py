@@ -33,7 +33,7 @@ class Config(longtrace.config.Config):
     host: str = "127.0.0.1"
     """Address to listen on; anything but this machine's own should have a token."""
     port: int = Field(default=7248, ge=0, le=65535)
-    """Port to listen on; 0 for a free one, which the first log line names."""
+    """Port to listen on; 0 for a free one, which the log names."""
     rules: Rules = "longtrace"
     """longtrace, or upstream: the published server's behaviour, defects included."""
     outcome: KindOption = "exact_then_judge"

@@ -88,7 +88,8 @@ class Config(BaseConfig):
     report_to: str = ""
     """Where TRL also reports: tensorboard, wandb or trackio; `metrics.jsonl` is always written."""
     preset: str = "qwen3-4b-thinking-2507"
-    """Published model whose launch or plan is asked for."""
+    """Model whose launch or plan is asked for; also deepseek-r1-0528-qwen3-8b and
+    qwen3-30b-a3b-thinking-2507."""
     nodes: int = Field(default=4, ge=1)
     """Nodes of 8 GPUs of a launch: 1 or 4."""
     plan: bool = False
