@@ -27,7 +27,8 @@ from longtrace.config import Options
 from longtrace.corpus.corpus import Corpus
 from longtrace.corpus.stage import Config as CorpusConfig
 from longtrace.corpus.stage import run as make_corpus
-from longtrace.llm import LLM, in_order
+from longtrace.llm import LLM
+from longtrace.llm_limits import in_order
 from longtrace.records import Question
 from longtrace.trajectories.config import Config
 from longtrace.trajectories.model_agent import ModelRunner

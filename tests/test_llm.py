@@ -17,7 +17,8 @@ import pytest
 pytest.importorskip("aiohttp", reason="needs longtrace[llm]")
 
 from longtrace.errors import InputError
-from longtrace.llm import LLM, BudgetError, Endpoint, LLMError, Reply, Tool, in_order
+from longtrace.llm import LLM, BudgetError, Endpoint, LLMError, Reply, Tool
+from longtrace.llm_limits import in_order
 from longtrace.llm_wire import Chat, assistant, read_json, tool_result
 from longtrace.records import Message
 from tests.llm_server import Model, Raw, Request, Said, call, failure

@@ -116,7 +116,7 @@ def table(path: Path, verb: str, config: type[ConfigT], *, verbs: Collection[str
 
 def nearest(word: str, known: Collection[str]) -> str:
     """A hint that names the known word closest to `word`, or all of them if none is close."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(sorted(known))}"
 
 

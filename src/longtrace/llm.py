@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import gc
 import logging
 import os
 import random
 import time
-from collections import Counter, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import orjson
 from pydantic import Field
@@ -34,16 +32,10 @@ from longtrace.llm_limits import Budget, BudgetError, Cache, LLMError, Pace, tot
 from longtrace.llm_wire import RUNGS, Ask, Chat, Reply, Rung, Schema, Tool, payload, read_reply
 from longtrace.records import Message, Record, Usage, content_id
 
-ItemT = TypeVar("ItemT")
-OutT = TypeVar("OutT")
-
 _log = logging.getLogger(__name__)
 _RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _MAX_WAIT_S = 120.0
-_COLLECT_AFTER = 50_000
-"""New objects after which to look for cyclic garbage: with hundreds of attempts alive, looking
-after every 700 takes a quarter of all processor time."""
-__all__ = ["LLM", "BudgetError", "Endpoint", "LLMError", "Reply", "Spent", "Tool", "in_order"]
+__all__ = ["LLM", "BudgetError", "Endpoint", "LLMError", "Reply", "Spent", "Tool"]
 _PROBE_TOOL = Tool(
     name="note",
     description="Write a word down.",
@@ -69,7 +61,7 @@ class Endpoint(Config):
     timeout_s: float = Field(default=120.0, gt=0)
     """Seconds for one attempt at one request."""
     retries: int = Field(default=6, ge=0)
-    """Attempts after the first; the waits double from `retry_wait_s`."""
+    """Attempts after the first; the waits double from --retry-wait-s."""
     retry_wait_s: float = Field(default=1.0, ge=0)
     """Seconds before the first retry, half of it chance; Retry-After wins if it is longer."""
     concurrency: int = Field(default=64, ge=1)
@@ -87,7 +79,7 @@ class Endpoint(Config):
     completion_price: float = Field(default=0.0, ge=0)
     """Price of a million completion tokens."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
-    """Further keys of the request body, such as chat_template_kwargs."""
+    """Further keys of the request body as a JSON object, such as chat_template_kwargs."""
 
     @property
     def priced(self) -> bool:
@@ -326,54 +318,6 @@ class LLM:
         _log.info("%s: structure by %s %s", self.endpoint.base_url, rung, problem)
         self._cache.put(key, {"rung": rung})
         return rung
-
-
-async def in_order(
-    function: Callable[[ItemT], Awaitable[OutT]],
-    items: Iterable[ItemT],
-    *,
-    ahead: int,
-    held: int = 0,
-) -> AsyncGenerator[OutT, None]:
-    """`function` of every item, in the order of the items, many of them under way at once.
-
-    When one fails or the caller stops, those under way are cancelled; when the budget is used up
-    they go on until they meet it too, since what was asked is paid and its reply is to be kept, and
-    no other is begun. Until then Python looks for cyclic garbage more rarely.
-
-    Args:
-        function: called once an item.
-        items: taken as they are needed.
-        ahead: most items under way at a time.
-        held: results that may wait for an earlier one while others are begun in their place; with 0
-            a slow item soon leaves nothing under way but itself.
-    """
-    usual, *older = gc.get_threshold()
-    gc.set_threshold(max(usual, _COLLECT_AFTER), *older)
-    free, over = asyncio.Semaphore(ahead), list[BudgetError]()
-
-    async def begin(item: ItemT) -> OutT:
-        async with free:
-            if over:
-                raise over[0]
-            return await function(item)
-
-    coming = iter(items)
-    begun = deque(asyncio.ensure_future(begin(item)) for item in islice(coming, ahead + held))
-    try:
-        while begun:
-            yield await begun[0]
-            begun.popleft()
-            begun.extend(asyncio.ensure_future(begin(item)) for item in islice(coming, 1))
-    except BudgetError as error:
-        over.append(error)
-        await asyncio.gather(*begun, return_exceptions=True)
-        raise
-    finally:
-        for task in begun:
-            task.cancel()
-        await asyncio.gather(*begun, return_exceptions=True)
-        gc.set_threshold(usual, *older)
 
 
 def _told(said: dict[str, Any], endpoint: Endpoint, guess: Usage) -> Usage:

@@ -70,6 +70,11 @@ def test_a_bad_request_is_400_with_the_reason(by_rule: Served) -> None:
         assert what in answered.body["detail"]
     answered = by_rule.post("/score", {"response": "x"})
     assert (answered.status, answered.body["detail"]) == (400, "answer: Field required")
+    answered = by_rule.post("/score", b'{"answer": "a"}', **{"content-type": "text/plain"})
+    assert (answered.status, answered.body["detail"]) == (
+        400,
+        "send the body with content-type: application/json",
+    )
     group = {"answer": "a", "responses": ["x"], "eta": 3}
     assert by_rule.post("/score/group", group).status == 400
     assert by_rule.get("/nothing").status == 404

@@ -156,7 +156,7 @@ def _source(corpus: Mapping[str, Any], licence: str) -> Iterator[str]:
     path = config.get("path")
     name = name or f"documents read by `{config.get('reader')}`"
     yield f"- {name}" + (f" from `{Path(path).name}`" if path else "")
-    stated = licence or corpus.get("licence") or known
+    stated = licence or known
     yield f"- licence of the documents: {stated or 'not stated; find out before you pass it on'}"
     yield f"- hash of the documents: `{corpus.get('content', 'unknown')}`"
 

@@ -19,7 +19,8 @@ from longtrace.contexts.strategies import Rules, Source, Strategy
 from longtrace.contexts.units import Kind, Units
 from longtrace.contexts.without_gold import answered_without_gold
 from longtrace.corpus.corpus import Corpus
-from longtrace.llm import LLM, Endpoint, in_order
+from longtrace.llm import LLM, Endpoint
+from longtrace.llm_limits import in_order
 from longtrace.parallel import ordered_map
 from longtrace.records import Context, Question, Trajectory, content_id
 from longtrace.store import fingerprint

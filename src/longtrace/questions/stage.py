@@ -22,7 +22,8 @@ from rich.text import Text
 from longtrace.config import Options, Result
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import LongtraceError, command
-from longtrace.llm import LLM, in_order
+from longtrace.llm import LLM
+from longtrace.llm_limits import in_order
 from longtrace.parallel import ordered_map, progress
 from longtrace.questions import musique
 from longtrace.questions.config import Config

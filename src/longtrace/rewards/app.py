@@ -274,7 +274,9 @@ async def _bad_request(_: Request, error: Exception) -> Response:
     return _json({"detail": str(error)}, 400)
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
+    if "json" not in request.headers.get("content-type", ""):
+        return _json({"detail": "send the body with content-type: application/json"}, 400)
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
     where = ".".join(str(part) for part in first.get("loc", ())[1:])
     return _json({"detail": f"{where}: {first.get('msg', 'not valid')}".lstrip(": ")}, 400)

@@ -23,7 +23,8 @@ from rich.table import Table
 import longtrace.config
 from longtrace.config import Options, Result
 from longtrace.errors import InputError
-from longtrace.llm import LLM, Endpoint, Spent, in_order
+from longtrace.llm import LLM, Endpoint, Spent
+from longtrace.llm_limits import in_order
 from longtrace.parallel import progress
 from longtrace.records import Verdict
 from longtrace.rewards import lab_page

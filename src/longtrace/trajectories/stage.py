@@ -21,7 +21,8 @@ from rich.text import Text
 from longtrace.config import Options, Result
 from longtrace.corpus.corpus import Corpus
 from longtrace.errors import command
-from longtrace.llm import LLM, in_order
+from longtrace.llm import LLM
+from longtrace.llm_limits import in_order
 from longtrace.parallel import ordered_map, progress
 from longtrace.questions.clues import Weights, page_cache
 from longtrace.records import Question, Trajectory
