@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from random import Random
 from statistics import fmean, median
@@ -80,36 +81,47 @@ def _copied(question: Question) -> float:
 
 
 def about_attempts(rows: Sequence[Trajectory], questions: dict[str, Question]) -> Iterator[str]:
-    """Success with its interval, by who wrote the question; ends, steps, tokens."""
-    yield "| questions by | right [95 % interval] | searches | opened | cited | tokens, median |"
+    """Success with its interval, by attempt and by who wrote the question; ends, steps, tokens."""
+    yield "| attempts | right [95 % interval] | searches | opened | cited | tokens, median |"
     yield "|---|---|---|---|---|---|"
-    by_model = [row for row in rows if questions[row.question_id].writer.startswith("llm:")]
-    by_rules = [row for row in rows if row not in by_model]
-    for name, group in (("both", rows), ("the model", by_model), ("rules", by_rules)):
+    numbers = sorted({row.attempt for row in rows})
+    for number in numbers:
+        yield _attempts(f"number {number + 1}", [row for row in rows if row.attempt == number])
+    first = [row for row in rows if row.attempt == 0]
+    by_model = [row for row in first if questions[row.question_id].writer.startswith("llm:")]
+    by_rules = [row for row in first if row not in by_model]
+    for name, group in (("the model", by_model), ("rules", by_rules)):
         if group:
-            yield _attempts(name, group)
+            yield _attempts(f"number 1, questions by {name}", group)
+    asked = {row.question_id for row in rows}
+    solved = {row.question_id for row in rows if row.correct}
     ends = Counter(row.stop for row in rows)
     prompt = sum(row.usage.prompt_tokens for row in rows)
     completion = sum(row.usage.completion_tokens for row in rows)
     yield ""
     yield (
-        "Ends: " + ", ".join(f"{stop} {n}" for stop, n in ends.most_common()) + ". "
-        f"Tokens in all: {prompt:,} in prompts, {completion:,} in replies."
+        f"Solved by one of {len(numbers)} attempts: {_share(len(solved), len(asked))}. Ends: "
+        + ", ".join(f"{stop} {n}" for stop, n in ends.most_common())
+        + f". Tokens in all: {prompt:,} in prompts, {completion:,} in replies."
     )
 
 
 def _attempts(name: str, rows: Sequence[Trajectory]) -> str:
     judged = [row for row in rows if row.correct is not None]
     right = sum(row.correct is True for row in judged)
-    interval = wilson(right, len(judged))
-    share = f"{interval.text(scale=100, digits=0)} %" if interval else "none judged"
     tokens = median(row.usage.prompt_tokens + row.usage.completion_tokens for row in rows)
     means = (
         fmean(len(get) for get in (getattr(row, name) for row in rows))
         for name in ("searches", "opened", "cited")
     )
     shown = " | ".join(f"{mean:.1f}" for mean in means)
-    return f"| {name} | {right} of {len(judged)}: {share} | {shown} | {tokens:,.0f} |"
+    return f"| {name} | {_share(right, len(judged))} | {shown} | {tokens:,.0f} |"
+
+
+def _share(right: int, n: int) -> str:
+    interval = wilson(right, n)
+    share = f": {interval.text(scale=100, digits=0)} %" if interval else ""
+    return f"{right} of {n}{share}"
 
 
 def about_steps(rows: Sequence[Trajectory], questions: dict[str, Question]) -> Iterator[str]:
@@ -142,29 +154,33 @@ def about_overlap(
 
     The table of `longtrace contexts` rests on solved questions, which are few for a weak model.
     A search for the name of a gold document lists documents that hold it; so everything is counted
-    once more over the searches before the first such one.
+    once more over the searches before the first such one. Intervals are over questions, whose
+    attempts are taken together.
     """
     rng, draw = Random(0), np.random.default_rng(0)
     for early in (False, True):
-        shares: dict[str, list[float | None]] = {}
-        counts: dict[str, list[bool]] = {}
+        hits: dict[str, dict[str, list[bool]]] = {}
         for row in rows:
-            for kind, hits in _hits(row, questions[row.question_id], corpus, rng, early).items():
-                shares.setdefault(kind, []).append(fmean(hits) if hits else None)
-                counts.setdefault(kind, []).extend(hits)
+            for kind, found in _hits(row, questions[row.question_id], corpus, rng, early).items():
+                hits.setdefault(kind, {}).setdefault(row.question_id, []).extend(found)
+        shares = {
+            kind: [fmean(found) if found else None for found in by_question.values()]
+            for kind, by_question in hits.items()
+        }
         title = "before a gold name was searched for" if early else "documents that are not gold"
-        yield f"| {title} | naming a gold entity | share [95 % interval] | attempts |"
+        yield f"| {title} | naming a gold entity | share [95 % interval] | questions |"
         yield "|---|---|---|---|"
         for kind, column in shares.items():
-            found, n = sum(counts[kind]), len(counts[kind])
-            yield f"| {kind} | {found} of {n} | {_percent(mean_ci(column, rng=draw))} |"
+            every = [hit for found in hits[kind].values() for hit in found]
+            counted = f"{sum(every)} of {len(every)}"
+            yield f"| {kind} | {counted} | {_percent(mean_ci(column, rng=draw))} |"
         yield ""
         for a, b in (("listed, not opened", "random"), ("opened", "listed, not opened")):
             told = paired_ci(shares[a], shares[b], rng=draw)
             if told:
                 value = told.text(scale=100, digits=1, sign=True)
                 verdict = f", {told.verdict}" if told.verdict else ""
-                yield f"{a} - {b}, paired: {value} points over {told.n} attempts{verdict}."
+                yield f"{a} - {b}, paired: {value} points over {told.n} questions{verdict}."
         yield ""
 
 
@@ -202,28 +218,29 @@ def _hits(
 
 
 def examples(rows: Sequence[Trajectory], questions: dict[str, Question]) -> Iterator[str]:
-    """A right attempt, a wrong one and one without an answer, as far as there are such."""
-    wanted = [
-        [row for row in rows if row.correct],
-        [row for row in rows if row.answer is not None and not row.correct],
-        [row for row in rows if row.answer is None],
-    ]
-    first = [group[0] for group in wanted if group]
-    rest = [row for row in rows if row not in first]
-    for row in [*first, *rest][:SHOWN]:
+    """A right attempt and two that are not, questions of the model's first."""
+
+    def by_rules(row: Trajectory) -> bool:
+        return not questions[row.question_id].writer.startswith("llm:")
+
+    right = sorted((row for row in rows if row.correct), key=by_rules)
+    rest = [row for row in rows if not row.correct]
+    for row in [*right[:1], *sorted(rest, key=by_rules)[:1], *filter(by_rules, rest)][:SHOWN]:
         question = questions[row.question_id]
         yield f"**{question.text}**"
         yield ""
         walk = " > ".join(hop.entity for hop in question.hops)
         yield f"Right answer: {question.answer}. Walk: {walk}. Written by: {question.writer}."
         yield ""
-        for step in row.steps:
-            if isinstance(step, Search):
-                yield f"- search `{step.query}`: {', '.join(step.results) or 'nothing'}"
-            elif isinstance(step, Open):
-                yield f"- open {step.doc}"
-            elif isinstance(step, Answer):
-                yield f"- answer `{step.text}`, citing {', '.join(step.cited) or 'nothing'}"
+        for kind, steps in groupby(row.steps, type):
+            if kind is Open:
+                yield f"- open {', '.join(step.doc for step in steps if isinstance(step, Open))}"
+                continue
+            for step in steps:
+                if isinstance(step, Search):
+                    yield f"- search `{step.query}`: {', '.join(step.results) or 'nothing'}"
+                elif isinstance(step, Answer):
+                    yield f"- answer `{step.text}`, citing {', '.join(step.cited) or 'nothing'}"
         verdict = {True: "right", False: "wrong", None: "unknown"}[row.correct]
         yield f"- ended: {row.stop}, {verdict}"
         yield ""
