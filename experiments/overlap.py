@@ -4,7 +4,8 @@
 
 Runs the stages in folders below --out and prints Markdown from what they wrote. A corpus whose
 source is not given is left out, but for the Factbook, which is a package. Killed, the same command
-goes on where it stopped.
+goes on where it stopped. `--made RUN PASSAGES` prints the tables of two finished run folders, one
+packed with whole documents and one with passages.
 """
 
 from __future__ import annotations
@@ -80,7 +81,11 @@ def main() -> None:
     parser.add_argument("--wikispeedia", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/overlap"))
     parser.add_argument("--workers", default="2")
+    parser.add_argument("--made", nargs=2, type=Path, metavar=("RUN", "PASSAGES"))
     given = parser.parse_args()
+    if given.made:
+        sys.stdout.write("\n".join(tables(given.made[0].name, *given.made)) + "\n")
+        return
     for name, setting in settings(given).items():
         lines = one_corpus(setting, given.out / name, ("--workers", given.workers))
         sys.stdout.write("\n".join(lines) + "\n\n")

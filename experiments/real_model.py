@@ -130,21 +130,22 @@ def about_steps(rows: Sequence[Trajectory], questions: dict[str, Question]) -> I
     places: list[int] = []
     for row in rows:
         gold = [hop.doc for hop in questions[row.question_id].hops]
-        steps["its first document was listed"] += gold[0] in row.listed
-        steps["it was opened"] += gold[0] in row.opened
-        steps["the last one was listed"] += gold[-1] in row.listed
-        steps["the last one was opened"] += gold[-1] in row.opened
-        steps["both were opened"] += {*gold} <= {*row.opened}
+        steps["the first document of the walk was listed"] += gold[0] in row.listed
+        steps["the first was opened"] += gold[0] in row.opened
+        steps["the last was listed"] += gold[-1] in row.listed
+        steps["the last was opened"] += gold[-1] in row.opened
+        steps["all were opened"] += {*gold} <= {*row.opened}
         last: Search | None = None
         for step in row.steps:
             if isinstance(step, Search):
                 last = step
             elif isinstance(step, Open) and last and step.doc in last.results:
                 places.append(last.results.index(step.doc) + 1)
-    yield f"Of {len(rows)} attempts: " + "; ".join(f"{k} in {n}" for k, n in steps.items()) + "."
+    yield f"Of {len(rows)} attempts: " + ", ".join(f"{k} in {n}" for k, n in steps.items()) + "."
+    yield ""
     counted = Counter(places)
     shown = ", ".join(f"{place}: {counted[place]}" for place in sorted(counted))
-    yield f"Places in the list of what was opened: {shown}."
+    yield f"Documents opened, by their place in the list: {shown}."
 
 
 def about_overlap(
