@@ -115,8 +115,9 @@ def table(path: Path, verb: str, config: type[ConfigT], *, verbs: Collection[str
 
 
 def nearest(word: str, known: Collection[str]) -> str:
-    """A hint that names the known word closest to `word`, or all of them if none is close."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    """A hint that names the known word that begins with `word` or is close, else all of them."""
+    begun = [one for one in sorted(known) if word and one.startswith(word)]
+    close = begun or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(sorted(known))}"
 
 
