@@ -128,7 +128,11 @@ def rollout(step: int, sample: int) -> Rollout:
 
 
 def change(decoding: Literal["sampled", "greedy"], measure: str) -> dict[str, Any]:
-    made = {"before": (0.4, 0.35, 0.45), "after": (0.8, 0.75, 0.84), "difference": (0.4, 0.3, 0.5)}
+    made = {
+        "before": (0.415, 0.35, 0.45),
+        "after": (0.8, 0.75, 0.84),
+        "difference": (0.4, 0.3, 0.5),
+    }
     intervals = {
         name: Interval(mean, low, high, 400)._asdict() for name, (mean, low, high) in made.items()
     }

@@ -136,6 +136,11 @@ def test_the_funnel_says_what_was_dropped_and_why(html: str) -> None:
     assert "4 of 5 questions solved at least once" in text
 
 
+def test_accuracy_is_rounded_as_the_command_line_rounds_it(html: str) -> None:
+    assert f"{100 * 0.415:.0f}" == "42"
+    assert "0.42 \u2192 0.80" in html
+
+
 def test_a_run_of_one_stage_names_the_commands_for_the_rest(corpus_run: Path) -> None:
     text = Outline(page(read_run(corpus_run, 60))).text
     for verb in ("questions", "trajectories", "contexts", "export", "train"):

@@ -169,7 +169,7 @@ def tiles(data: RunData) -> list[Tile]:
     changes = data.training.changes if data.training else ()
     change = next((c for c in changes if c.measure == "outcome"), None)
     if change and change.before and change.after:
-        value = f"{change.before.mean:.2f} \u2192 {change.after.mean:.2f}"
+        value = f"{_hundredths(change.before.mean)} \u2192 {_hundredths(change.after.mean)}"
         detail = f"{change.decoding}, held out, n = {change.after.n:,}"
         found.append(Tile("Accuracy, before \u2192 after", value, detail))
     return found
@@ -310,6 +310,11 @@ def _pool(pool: Pool) -> str:
         f"What the agent read and saw holds {_short(pool.tokens)} tokens a question on average; "
         f"the gold documents leave room for {_short(pool.room_tokens)}. {fits}{same}"
     )
+
+
+def _hundredths(share: float) -> str:
+    """A share rounded as its whole per cent are elsewhere, so that 0.215 is 0.22 where 22 % is."""
+    return f"{round(100 * share) / 100:.2f}"
 
 
 def _training(training: Training) -> TrainingPart:
