@@ -26,8 +26,6 @@ from longtrace.statistics import Interval, mean_ci, paired_ci, wilson
 from longtrace.store import read_records
 from longtrace.text import names as stands_in
 
-SHOWN = 3
-
 
 def main() -> None:
     """Print the report."""
@@ -49,7 +47,7 @@ def main() -> None:
 
 def about_questions(questions: Sequence[Question]) -> Iterator[str]:
     """Who wrote how many, why drafts were refused, and how much was copied."""
-    by_model = [q for q in questions if q.writer.startswith("llm:")]
+    by_model = [q for q in questions if _by_model(q)]
     retried = sum(bool(q.checked and q.checked.refused) for q in by_model)
     yield (
         f"{len(questions)} questions: {len(by_model)} by the model ({retried} of them on the "
@@ -70,6 +68,10 @@ def about_questions(questions: Sequence[Question]) -> Iterator[str]:
         yield f"Clues of the model that repeat most of their evidence: {fmean(copied):.0%}."
 
 
+def _by_model(question: Question) -> bool:
+    return question.writer.startswith("llm:")
+
+
 def _copied(question: Question) -> float:
     """Share of a question's clues with half of their three-word shingles in the evidence."""
     pairs = zip(question.clues, question.hops, strict=True)
@@ -88,9 +90,8 @@ def about_attempts(rows: Sequence[Trajectory], questions: dict[str, Question]) -
     for number in numbers:
         yield _attempts(f"number {number + 1}", [row for row in rows if row.attempt == number])
     first = [row for row in rows if row.attempt == 0]
-    by_model = [row for row in first if questions[row.question_id].writer.startswith("llm:")]
-    by_rules = [row for row in first if row not in by_model]
-    for name, group in (("the model", by_model), ("rules", by_rules)):
+    for name, wanted in (("the model", True), ("rules", False)):
+        group = [row for row in first if _by_model(questions[row.question_id]) is wanted]
         if group:
             yield _attempts(f"number 1, questions by {name}", group)
     asked = {row.question_id for row in rows}
@@ -110,11 +111,8 @@ def _attempts(name: str, rows: Sequence[Trajectory]) -> str:
     judged = [row for row in rows if row.correct is not None]
     right = sum(row.correct is True for row in judged)
     tokens = median(row.usage.prompt_tokens + row.usage.completion_tokens for row in rows)
-    means = (
-        fmean(len(get) for get in (getattr(row, name) for row in rows))
-        for name in ("searches", "opened", "cited")
-    )
-    shown = " | ".join(f"{mean:.1f}" for mean in means)
+    done = ("searches", "opened", "cited")
+    shown = " | ".join(f"{fmean(len(getattr(row, kind)) for row in rows):.1f}" for kind in done)
     return f"| {name} | {_share(right, len(judged))} | {shown} | {tokens:,.0f} |"
 
 
@@ -219,14 +217,21 @@ def _hits(
 
 
 def examples(rows: Sequence[Trajectory], questions: dict[str, Question]) -> Iterator[str]:
-    """A right attempt and two that are not, questions of the model's first."""
+    """A right attempt, and two others: of a question of the model's and of one of the rules'."""
 
-    def by_rules(row: Trajectory) -> bool:
-        return not questions[row.question_id].writer.startswith("llm:")
+    def first(*, right: bool, by_model: bool) -> list[Trajectory]:
+        return [
+            row
+            for row in rows
+            if (row.correct is True) is right and _by_model(questions[row.question_id]) is by_model
+        ][:1]
 
-    right = sorted((row for row in rows if row.correct), key=by_rules)
-    rest = [row for row in rows if not row.correct]
-    for row in [*right[:1], *sorted(rest, key=by_rules)[:1], *filter(by_rules, rest)][:SHOWN]:
+    solved = [*first(right=True, by_model=True), *first(right=True, by_model=False)][:1]
+    for row in [
+        *solved,
+        *first(right=False, by_model=True),
+        *first(right=False, by_model=False),
+    ]:
         question = questions[row.question_id]
         yield f"**{question.text}**"
         yield ""

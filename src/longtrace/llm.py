@@ -280,9 +280,9 @@ class LLM:
             return f"{where}: {what}; the request was refused, check model and options"
         if isinstance(error, HttpError) and error.code == "insufficient_quota":
             return f"{where}: {what}; top up the account and run the same command again"
-        if isinstance(error, HttpError) and _retry_after(error.retry_after) > _MAX_WAIT_S:
-            wait = _retry_after(error.retry_after)
-            return f"{where}: {what}; it asks for {wait:.0f} s of rest, run the same command then"
+        rest = _retry_after(error.retry_after) if isinstance(error, HttpError) else 0.0
+        if rest > _MAX_WAIT_S:
+            return f"{where}: {what}; it asks for {rest:.0f} s of rest, run the same command then"
         return f"{where}: {what}; gave up after {attempts} attempts, run the same command again"
 
     async def _ladder(self) -> Rung:
